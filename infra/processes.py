@@ -1,0 +1,119 @@
+"""How do the servers we start never outlive us?
+
+A child started here dies with its parent, even after ``kill -9``: on Linux the kernel sends the signal; elsewhere,
+and for children of an earlier run, a file with the process id lets the next start end the leftover first.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from infra.errors import InfraError
+
+__all__ = ["child_process", "end_leftover", "free_port", "wait_until_healthy"]
+
+_PR_SET_PDEATHSIG = 1
+
+
+def free_port(preferred: int | None = None) -> int:
+    """The preferred loopback port if nobody listens there, otherwise one the system picks."""
+    for port in ([preferred] if preferred else []) + [0]:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise InfraError("no free loopback port", why="a server needs one", remedy="close other programs")
+
+
+@contextlib.contextmanager
+def child_process(
+    name: str, arguments: Sequence[str], *, environment: Mapping[str, str], run_dir: Path
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run ``python -m arguments...`` until the block ends; its output goes to ``run_dir/name.log``."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    pid_file = run_dir / f"{name}.pid"
+    end_leftover(pid_file)
+    with (run_dir / f"{name}.log").open("ab") as log:
+        process = subprocess.Popen(  # noqa: S603  # fixed arguments of our own
+            [sys.executable, "-m", *arguments],
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_die_with_parent(),  # noqa: PLW1509  # one prctl call, no threads touched
+        )
+    pid_file.write_text(f"{process.pid} {psutil.Process(process.pid).create_time()}\n")
+    try:
+        yield process
+    finally:
+        _end(process)
+        pid_file.unlink(missing_ok=True)
+
+
+def end_leftover(pid_file: Path) -> None:
+    """End the process a killed run left behind; the start time guards against a reused process id."""
+    with contextlib.suppress(OSError, ValueError, psutil.Error):
+        pid, created = pid_file.read_text().split()
+        leftover = psutil.Process(int(pid))
+        if abs(leftover.create_time() - float(created)) < 1.0:
+            leftover.terminate()
+            with contextlib.suppress(psutil.TimeoutExpired):
+                leftover.wait(5)
+    pid_file.unlink(missing_ok=True)
+
+
+def wait_until_healthy(
+    url: str, *, process: "subprocess.Popen[bytes]", name: str, log: Path, timeout_s: float = 120.0
+) -> None:
+    """Poll ``url`` until it answers 200; raise ``InfraError`` with the log's last line if the process ends first."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        with contextlib.suppress(urllib.error.URLError, OSError), urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310
+            if answer.status == 200:
+                return
+        time.sleep(0.1)
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    raise InfraError(
+        f"the {name} server did not start" + (f" ({lines[-1][:200]})" if lines else ""),
+        why="its flows and pages need it",
+        remedy=f"read {log}",
+    )
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(8)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _die_with_parent() -> Callable[[], None] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    libc = ctypes.CDLL(None)
+
+    def ask_the_kernel() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+    return ask_the_kernel

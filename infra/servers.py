@@ -1,0 +1,71 @@
+"""Which pages can a person open, and how do their servers start and stop?
+
+Prefect's server (flows, runs, artifacts) and MLflow's (runs, versions, aliases), both on loopback, both children of
+this process: they end with it. A ``PREFECT_API_URL`` in the environment names a server of the user's own and is used
+as it is.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.environment import mlflow_environment, prefect_environment
+from infra.processes import child_process, free_port, wait_until_healthy
+
+__all__ = ["PrefectServer", "mlflow_server", "prefect_server"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrefectServer:
+    """A server that is starting: ``url`` is its page, ``wait`` returns when it answers."""
+
+    url: str
+    wait: Callable[[], None]
+
+
+@contextmanager
+def prefect_server(home: Path, *, environment: Mapping[str, str], port: int | None = 4200) -> Iterator[PrefectServer]:
+    """Start Prefect's server on loopback and point this process at it.
+
+    It takes about ten seconds to answer: do other work first, and call ``wait`` before the first flow.
+    """
+    own = environment.get("PREFECT_API_URL")
+    if own:
+        yield PrefectServer(url=own.removesuffix("/api"), wait=lambda: None)
+        return
+    port = free_port(port)
+    url = f"http://127.0.0.1:{port}"
+    variables = prefect_environment(home) | {
+        "PREFECT_API_URL": f"{url}/api",
+        "PREFECT_SERVER_UI_API_URL": f"{url}/api",
+    }
+    arguments = ["uvicorn", "--factory", "prefect.server.api.server:create_app"]
+    arguments += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
+    run_dir = home / "run"
+    with child_process("prefect", arguments, environment=variables, run_dir=run_dir) as process:
+        os.environ.update(variables)
+        log = run_dir / "prefect.log"
+        yield PrefectServer(
+            url=url,
+            wait=lambda: wait_until_healthy(f"{url}/api/health", process=process, name="Prefect", log=log),
+        )
+
+
+@contextmanager
+def mlflow_server(home: Path, *, backend_uri: str, artifact_root: str, port: int | None = 5000) -> Iterator[str]:
+    """Start MLflow's server on loopback over the given store; yields its address."""
+    port = free_port(port)
+    base = f"http://127.0.0.1:{port}"
+    arguments = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    arguments += ["--artifacts-destination", artifact_root]
+    # The store's address can hold a password, so it travels in the environment, not on the command line.
+    variables = mlflow_environment() | {
+        "MLFLOW_BACKEND_STORE_URI": backend_uri,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    run_dir = home / "run"
+    with child_process("mlflow", arguments, environment=variables, run_dir=run_dir) as process:
+        wait_until_healthy(f"{base}/health", process=process, name="MLflow", log=run_dir / "mlflow.log")
+        yield base

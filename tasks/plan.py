@@ -1,0 +1,127 @@
+"""Which stretch of history trains, which one judges, which one is served?
+
+Three stretches that never overlap, counted back from the last bar: the model trains on the first, is shadow-tested
+bar by bar on the second, which nothing was fitted on, and is served on the third. Settings become the plain values
+that the rooms below work with here, and nowhere else.
+"""
+
+import os
+from dataclasses import asdict, dataclass
+from math import ceil
+
+from features.contract import FeatureContract, FeatureSpec, running_contract
+from infra.settings import Settings
+from learning.config import TrainingConfig
+from market.barriers import BarrierSpec
+from market.costs import CostModel
+from market.errors import LockstepError
+from market.timeframe import Timeframe
+from registry.policy import DecisionPolicy
+
+__all__ = [
+    "NotEnoughHistoryError",
+    "Stretches",
+    "barrier_spec",
+    "contract_of",
+    "plan_stretches",
+    "timeframe_of",
+    "training_config",
+]
+
+
+class NotEnoughHistoryError(LockstepError):
+    """The lake holds too few bars for what was asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretches:
+    """Absolute bar indices, each end exclusive: train, then shadow, then serve."""
+
+    first: int
+    train_end: int
+    shadow_end: int
+    serve_end: int
+
+
+def timeframe_of(settings: Settings) -> Timeframe:
+    """The timeframe of the home."""
+    return Timeframe.parse(settings.data.timeframe)
+
+
+def contract_of(settings: Settings) -> FeatureContract:
+    """The feature contract of the running kernel under these settings."""
+    f = settings.features
+    return running_contract(
+        FeatureSpec(
+            timeframe=timeframe_of(settings),
+            reference_symbol=f.reference_symbol,
+            block_bars=f.block_bars,
+            warmup_bars=f.warmup_bars,
+            max_filled=f.max_filled,
+            fill_window_bars=f.fill_window_bars,
+        )
+    )
+
+
+def barrier_spec(settings: Settings) -> BarrierSpec:
+    """Exit rules and costs of labels, paper trades and outcomes."""
+    s = settings.labels
+    costs = CostModel(
+        taker_fee_bps=s.taker_fee_bps, slippage_bps=s.slippage_bps, slippage_vol_floor=s.slippage_vol_floor
+    )
+    return BarrierSpec(
+        horizon_bars=s.horizon_bars, profit_atr=s.profit_atr, stop_atr=s.stop_atr, costs=costs
+    )
+
+
+def training_config(settings: Settings) -> TrainingConfig:
+    """How models are fitted, with the decision policy they will be judged through."""
+    t = settings.training
+    decision = settings.decision.model_dump()
+    # Thresholds are learnt on out-of-fold rows; 1.0 means that no model can vote before they are.
+    policy = DecisionPolicy(thresholds=(1.0, 1.0), horizon_bars=settings.labels.horizon_bars, **decision)
+    return TrainingConfig(
+        policy=policy,
+        min_train_bars=t.min_train_days * timeframe_of(settings).bars_per_day,
+        folds=t.folds,
+        gap_bars=t.gap_bars,
+        mode=t.mode,
+        sample_every_bars=t.sample_every_bars,
+        seed=t.seed,
+        threads=t.threads or os.cpu_count() or 1,
+        lightgbm_trees=t.lightgbm_trees,
+        lightgbm_leaves=t.lightgbm_leaves,
+        learning_rate=t.learning_rate,
+        xgboost_trees=t.xgboost_trees,
+        xgboost_depth=t.xgboost_depth,
+        early_stopping_rounds=t.early_stopping_rounds,
+        logistic_c=t.logistic_c,
+    )
+
+
+def config_facts(settings: Settings) -> dict[str, object]:
+    """Every number that shapes a training, as JSON: part of its identity and of the bundle's facts."""
+    return {
+        "labels": asdict(barrier_spec(settings)),
+        "training": asdict(training_config(settings)),
+        "contract": contract_of(settings).fingerprint,
+    }
+
+
+def plan_stretches(*, first: int, end: int, settings: Settings) -> Stretches:
+    """Divide the bars ``[first, end)``; raise when the training stretch cannot hold its folds."""
+    per_day = timeframe_of(settings).bars_per_day
+    serve = settings.shadow.serve_days * per_day
+    shadow = settings.shadow.shadow_days * per_day
+    train_end = end - serve - shadow
+    t = settings.training
+    needed = settings.features.warmup_bars + t.min_train_days * per_day + t.folds * settings.labels.horizon_bars
+    if train_end - first < needed:
+        missing = ceil((needed - (train_end - first)) / per_day)
+        raise NotEnoughHistoryError(
+            f"{max(end - first, 0) / per_day:.1f} days of history",
+            why=f"training needs {needed / per_day:.1f} days, before {settings.shadow.shadow_days} days of shadow test and "
+            f"{settings.shadow.serve_days} of serving that no model may see",
+            remedy=f"backfill {missing} more days, or shorten training.min_train_days or shadow.shadow_days",
+        )
+    return Stretches(first=first, train_end=train_end, shadow_end=end - serve, serve_end=end)

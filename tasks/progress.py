@@ -1,0 +1,35 @@
+"""Who is told how far a long step has come?
+
+Whoever calls ``reporting``: the command line shows bars, a flow run under a worker shows nothing. The reporter
+travels in a context variable, so no function in between has to carry it.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+__all__ = ["Reporter", "report", "reporting"]
+
+Reporter = Callable[[str, int, int], None]
+
+
+def _nobody(stage: str, done: int, total: int) -> None:
+    """Nobody is watching."""
+
+
+_reporter: ContextVar[Reporter] = ContextVar("reporter", default=_nobody)
+
+
+def report(stage: str, done: int, total: int) -> None:
+    """Say that ``done`` of ``total`` steps of ``stage`` are over."""
+    _reporter.get()(stage, done, total)
+
+
+@contextmanager
+def reporting(reporter: Reporter) -> Iterator[None]:
+    """Send reports to ``reporter`` while the block runs."""
+    token = _reporter.set(reporter)
+    try:
+        yield
+    finally:
+        _reporter.reset(token)
