@@ -11,10 +11,11 @@ a history starts. A bar is known at its close (plus the settle delay of its sour
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from market.errors import TimeframeError
 
-__all__ = ["DAY_MS", "HOUR_MS", "MINUTE_MS", "Timeframe"]
+__all__ = ["DAY_MS", "HOUR_MS", "MINUTE_MS", "Timeframe", "as_utc"]
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -70,3 +71,12 @@ class Timeframe:
     def close_time(self, index: int) -> int:
         """Close time in ms: the first millisecond after the bar."""
         return (index + 1) * self.ms
+
+
+def as_utc(time_ms: int) -> str:
+    """A moment in ms as people read it.
+
+    >>> as_utc(1_735_689_600_000)
+    '2025-01-01 00:00'
+    """
+    return datetime.fromtimestamp(time_ms / 1000, tz=UTC).strftime("%Y-%m-%d %H:%M")

@@ -69,9 +69,7 @@ def barrier_spec(settings: Settings) -> BarrierSpec:
     costs = CostModel(
         taker_fee_bps=s.taker_fee_bps, slippage_bps=s.slippage_bps, slippage_vol_floor=s.slippage_vol_floor
     )
-    return BarrierSpec(
-        horizon_bars=s.horizon_bars, profit_atr=s.profit_atr, stop_atr=s.stop_atr, costs=costs
-    )
+    return BarrierSpec(horizon_bars=s.horizon_bars, profit_atr=s.profit_atr, stop_atr=s.stop_atr, costs=costs)
 
 
 def training_config(settings: Settings) -> TrainingConfig:

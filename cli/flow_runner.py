@@ -1,0 +1,41 @@
+"""How does one command run one flow and show its result?"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cli.options import command, home_path
+from cli.output import out, print_json
+
+__all__ = ["run_and_show"]
+
+Flow = Callable[[str], dict[str, Any]]
+
+
+def run_and_show(
+    home: Path, load: Callable[[], Flow], *, as_json: bool, show: Callable[[Mapping[str, Any]], None]
+) -> dict[str, Any]:
+    """Run the flow that ``load`` imports, given the home; print its result as JSON or through ``show``."""
+    with command(as_json=as_json):
+        result = _run(home_path(home), load)
+    if as_json:
+        print_json(result)
+    else:
+        show(result)
+    return result
+
+
+def show_lines(result: Mapping[str, Any]) -> None:
+    """Plain values of a result, one a line."""
+    for name, value in result.items():
+        if not isinstance(value, dict | list):
+            out.print(f"{name:<22} {value}")
+
+
+def _run(home: Path, load: Callable[[], Flow]) -> dict[str, Any]:
+    from flows.session import flow_session
+    from infra.bootstrap import open_app
+
+    with flow_session(home) as server, open_app(home):
+        server.wait()
+        return load()(str(home))

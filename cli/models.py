@@ -1,0 +1,103 @@
+"""``lockstep models``: what is registered, and is it sound?"""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import Home, Json, command, home_path
+from cli.output import out, print_json, table
+from market.timeframe import as_utc
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Registered model versions.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_models(home: Home = Path(".lockstep"), as_json: Json = False) -> None:
+    """List versions with their aliases.
+
+    Example: lockstep models list
+    """
+    with command(as_json=as_json, quiet=True):
+        from infra.bootstrap import open_app
+        from tasks.stores import model_store
+
+        with open_app(home_path(home)) as opened:
+            found = [asdict(one) for one in model_store(opened).versions()]
+            name = opened.settings.registry.model_name
+    if as_json:
+        print_json({"model_name": name, "versions": found})
+        return
+    rows = [
+        (
+            one["version"],
+            ", ".join(one["aliases"]) or "-",
+            one["bundle_hash"][:12],
+            "synthetic" if one["synthetic"] else "real",
+            as_utc(one["created_ms"]),
+        )
+        for one in found
+    ]
+    out.print(table(f"{name}", ("version", "aliases", "bundle", "data", "registered (UTC)"), rows))
+
+
+@app.command("show")
+def show(version: Annotated[int, typer.Argument()], home: Home = Path(".lockstep"), as_json: Json = False) -> None:
+    """Show the facts sealed into one version's bundle.
+
+    Example: lockstep models show 1 --json
+    """
+    with command(as_json=as_json, quiet=True):
+        from infra.bootstrap import open_app
+        from tasks.lineups import fetch_bundle
+        from tasks.stores import model_store
+
+        with open_app(home_path(home)) as opened:
+            store = model_store(opened)
+            bundle = fetch_bundle(opened, store, store.version(version).bundle_hash, version)
+    facts = {
+        "version": version,
+        "bundle_hash": bundle.hash,
+        "contract": bundle.contract.fingerprint,
+        "label_spec": bundle.label_spec.fingerprint,
+        "features": len(bundle.contract.names),
+        "models": dict(zip(bundle.model_names, bundle.weights.tolist(), strict=True)),
+        "thresholds": list(bundle.policy.thresholds),
+        **bundle.facts,
+    }
+    if as_json:
+        print_json(facts)
+        return
+    for name, value in facts.items():
+        if not isinstance(value, dict) or name == "models":
+            out.print(f"{name:<16} {value}")
+
+
+@app.command("verify")
+def verify(version: Annotated[int, typer.Argument()], home: Home = Path(".lockstep"), as_json: Json = False) -> None:
+    """Download a version from the registry and prove it in a fresh process: hashes, contract, golden bars.
+
+    Example: lockstep models verify 1
+    """
+    with command(as_json=as_json):
+        import tempfile
+
+        from infra.bootstrap import open_app
+        from registry.verify import fresh_process_check
+        from tasks.stores import model_store
+
+        with open_app(home_path(home)) as opened, tempfile.TemporaryDirectory() as scratch:
+            store = model_store(opened)
+            directory = Path(scratch) / "bundle"
+            store.download(version, directory)
+            checked = fresh_process_check(directory, store.version(version).bundle_hash)
+    if as_json:
+        print_json({"version": version, "sound": True, **asdict(checked)})
+    else:
+        out.print(
+            f"version {version} is sound: {checked.bundle_hash[:12]} loads and its golden bars come out the same "
+            f"({checked.load_s:.2f} s)"
+        )

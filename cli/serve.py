@@ -1,0 +1,113 @@
+"""``lockstep serve``, ``halt`` and ``resume``: signals, or the reason for none."""
+
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.demo_text import signal_table
+from cli.flow_runner import run_and_show
+from cli.options import Home, Json, command, day_ms, home_path
+from cli.output import err, out, print_json
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("serve")(serve)
+    app.command("halt")(halt)
+    app.command("resume")(resume)
+
+
+def serve(
+    replay: Annotated[
+        tuple[str, str] | None, typer.Option("--replay", help="Serve a past stretch: FROM TO (UTC), TO exclusive.")
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Serve what has closed since the last time, then stop.")] = False,
+    home: Home = Path(".lockstep"),
+    as_json: Json = False,
+) -> None:
+    """Serve signals of the promoted bundle: for ever, --once, or over a past stretch with --replay.
+
+    Example: lockstep serve --replay 2025-10-29 2025-10-31
+    """
+    if replay is not None and once:
+        raise typer.BadParameter("choose --once or --replay, not both")
+    if replay is not None:
+        start, end = (day_ms(text, option="--replay") for text in replay)
+
+        def load() -> Any:
+            from flows.serve import serve_replay
+
+            return partial(serve_replay, start_ms=start, end_ms=end)
+
+        run_and_show(home, load, as_json=as_json, show=partial(_show, home))
+    elif once:
+
+        def load_once() -> Any:
+            from flows.serve import serve_once
+
+            return partial(serve_once, now_ms=time.time_ns() // 1_000_000)
+
+        run_and_show(home, load_once, as_json=as_json, show=partial(_show, home))
+    else:
+        with command(as_json=as_json):
+            _loop(home_path(home))
+
+
+def halt(
+    reason: Annotated[str, typer.Option("--reason", help="Why trading stops; shown with every signal.")],
+    home: Home = Path(".lockstep"),
+    as_json: Json = False,
+) -> None:
+    """Stop all signals within one bar, on every worker, until resume.
+
+    Example: lockstep halt --reason "exchange maintenance"
+    """
+    _switch(home, on=True, why=reason, as_json=as_json)
+
+
+def resume(
+    reason: Annotated[str, typer.Option("--reason", help="Why trading may go on.")],
+    home: Home = Path(".lockstep"),
+    as_json: Json = False,
+) -> None:
+    """Take a halt back.
+
+    Example: lockstep resume --reason "maintenance is over"
+    """
+    _switch(home, on=False, why=reason, as_json=as_json)
+
+
+def _switch(home: Path, *, on: bool, why: str, as_json: bool) -> None:
+    with command(as_json=as_json, quiet=True):
+        from infra.bootstrap import open_app
+        from serving.halt import set_halt
+
+        with open_app(home_path(home)) as app:
+            set_halt(app.engine, on=on, why=why, who="lockstep")
+    if as_json:
+        print_json({"halted": on, "why": why})
+    else:
+        out.print("halted: no new signals until lockstep resume" if on else "resumed")
+
+
+def _show(home: Path, result: Mapping[str, Any]) -> None:
+    from infra.bootstrap import open_app
+    from tasks.summary import last_signals
+
+    reasons = ", ".join(f"{count:,} {name}" for name, count in result["reasons"].items()) or "nothing new"
+    out.print(f"{result['bars']:,} bars served now, {result['already_served']:,} before; signals: {reasons}")
+    with open_app(home_path(home)) as app:
+        out.print(signal_table(last_signals(app)))
+
+
+def _loop(home: Path) -> None:
+    from tasks.live import serve_live
+
+    err.print("serving until Ctrl-C; signals go to the table `signals`")
+    serve_live(str(home), say=err.print)

@@ -1,0 +1,88 @@
+"""``lockstep status`` and ``doctor``: what is true right now, and is everything as it should be?"""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from cli.options import Home, Json, command, home_path
+from cli.output import out, print_json
+from market.errors import LockstepError
+from market.timeframe import as_utc
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("status")(status)
+    app.command("doctor")(doctor)
+
+
+def status(home: Home = Path(".lockstep"), as_json: Json = False) -> None:
+    """Tell who serves, in which state and why, from stored rows only.
+
+    Example: lockstep status --json
+    """
+    with command(as_json=as_json, quiet=True):
+        from tasks.health import home_status
+
+        found = home_status(_existing(home), now_ms=time.time_ns() // 1_000_000)
+    if as_json:
+        print_json(found)
+    else:
+        _show(found)
+
+
+def doctor(home: Home = Path(".lockstep"), as_json: Json = False) -> None:
+    """Check versions, database, lake, registry, disk and the serving bundle; exits with 1 if one is not well.
+
+    Example: lockstep doctor
+    """
+    with command(as_json=as_json, quiet=True):
+        from tasks.health import examine
+
+        found = examine(_existing(home))
+    if as_json:
+        print_json({"checks": found, "well": all(one["ok"] for one in found)})
+    else:
+        for one in found:
+            mark = "[green]ok[/] " if one["ok"] else "[red]not[/]"
+            out.print(f"{mark} {one['check']:<12} {one['detail']}")
+    if not all(one["ok"] for one in found):
+        raise typer.Exit(1)
+
+
+def _existing(home: Path) -> Path:
+    path = home_path(home)
+    if not path.is_dir():
+        raise LockstepError(
+            f"there is no home at {path}",
+            why="nothing was ever run there",
+            remedy="run lockstep demo, or give the right --home",
+        )
+    return path
+
+
+def _show(found: Mapping[str, Any]) -> None:
+    champion = found["champion"]
+    served = "none" if champion is None else f"version {champion['version']} ({champion['bundle_hash'][:12]})"
+    lines = {
+        "model": found["model_name"] + (" (synthetic market)" if found["synthetic"] else ""),
+        "champion": served,
+        "challenger": "none" if found["challenger"] is None else f"version {found['challenger']['version']}",
+        "state": f"{found['state']} ({found['reason']}: {found['meaning']})",
+        "last bar": "none served" if found["last_bar_ms"] is None else f"{as_utc(found['last_bar_ms'])} UTC",
+        "lake to": "empty" if found["lake_last_bar_ms"] is None else f"{as_utc(found['lake_last_bar_ms'])} UTC",
+        "halted": "yes" if found["halted"] else "no",
+        "open trades": found["open_paper_trades"],
+        "parity": "never audited"
+        if found["parity"] is None
+        else f"{found['parity']['identical']:,} of {found['parity']['rows']:,} rows identical",
+        "drift": "never measured" if found["drift"] is None else found["drift"]["verdict"],
+        "counts": ", ".join(f"{count:,} {name}" for name, count in found["counts"].items()),
+    }
+    for name, value in lines.items():
+        out.print(f"{name:<12} {value}")

@@ -1,0 +1,41 @@
+"""``lockstep train``: walk-forward, seal, register as challenger."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from cli.demo_text import score_table
+from cli.flow_runner import run_and_show
+from cli.options import Home, Json
+from cli.output import out
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("train")(train)
+
+
+def train(home: Home = Path(".lockstep"), as_json: Json = False) -> None:
+    """Train on everything before the shadow stretch; the result is the challenger.
+
+    The same data and settings are trained once: asked again, the finished training answers.
+
+    Example: lockstep train --home .lockstep
+    """
+
+    def load() -> Any:
+        from flows.train import train as flow
+
+        return flow
+
+    run_and_show(home, load, as_json=as_json, show=_show)
+
+
+def _show(run: Mapping[str, Any]) -> None:
+    made = "trained now" if run["trained_now"] else "trained before, on the same data and settings"
+    out.print(f"version {run['version']} of {run['model_name']}, bundle {run['bundle_hash'][:12]}, {made}")
+    out.print(score_table(run["evaluation"]["strategies"]))

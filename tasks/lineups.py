@@ -1,0 +1,81 @@
+"""Who is champion and who is challenger in this home, loaded and verified?
+
+The champion is what the last deployment row says; the challenger is MLflow's alias. A champion moved by hand in the
+MLflow UI is taken over through the same checks, or refused with the reason while the last good one goes on.
+"""
+
+import tempfile
+from pathlib import Path
+
+from infra.bootstrap import App
+from market.errors import LockstepError
+from registry.deployments import current_champion
+from registry.errors import BundleContractError, BundleError, PromotionError, StoreError
+from registry.load import LoadedBundle
+from registry.mlflow_store import ModelStore
+from registry.promotion import adopt_alias, sync_aliases
+from serving.lineup import Lineup, ServedBundle
+from tasks.stores import bundle_cache, model_store
+
+__all__ = ["bundle_symbols", "challenger_of", "champion_lineup", "fetch_bundle", "train_end_index"]
+
+
+def champion_lineup(app: App, *, with_challenger: bool = True) -> Lineup:
+    """The line-up of this home now, with what is wrong with it, if anything."""
+    store, name = model_store(app), app.settings.registry.model_name
+    cause, detail = "ok", ""
+    try:
+        sync_aliases(app.engine, store, model_name=name)
+        adopt_alias(app.engine, store, bundle_cache(app), model_name=name, serving_mode=app.settings.serving.mode)
+    except StoreError as error:
+        cause, detail = "registry_down", str(error)
+    except (PromotionError, BundleError) as error:
+        cause, detail = "bundle_refused", str(error)
+    deployed = current_champion(app.engine, name)
+    champion = None
+    if deployed is not None:
+        try:
+            champion = ServedBundle(
+                bundle=fetch_bundle(app, store, deployed.bundle_hash, deployed.version), version=deployed.version
+            )
+        except BundleContractError as error:
+            cause, detail = "contract_mismatch", str(error)
+        except LockstepError as error:
+            cause, detail = "bundle_refused", str(error)
+    challenger = challenger_of(app, store) if with_challenger and cause != "registry_down" else None
+    return Lineup(
+        champion=champion, challengers=() if challenger is None else (challenger,), cause=cause, detail=detail
+    )
+
+
+def challenger_of(app: App, store: ModelStore) -> ServedBundle | None:
+    """The loaded challenger, or None when nobody challenges."""
+    version = store.get_alias("challenger")
+    if version is None:
+        return None
+    registered = store.version(version)
+    return ServedBundle(bundle=fetch_bundle(app, store, registered.bundle_hash, version), version=version)
+
+
+def fetch_bundle(app: App, store: ModelStore, bundle_hash: str, version: int) -> LoadedBundle:
+    """A verified bundle from the cache, downloaded first when this machine does not have it."""
+    cache = bundle_cache(app)
+    if not cache.has(bundle_hash):
+        scratch_root = app.settings.home / "tmp"
+        scratch_root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="download-", dir=scratch_root) as scratch:
+            made = Path(scratch) / "bundle"
+            store.download(version, made)
+            cache.put(made, bundle_hash)
+    return cache.load(bundle_hash)
+
+
+def bundle_symbols(bundle: LoadedBundle) -> tuple[str, ...]:
+    """The symbols a bundle was trained on, in its order."""
+    symbols = bundle.facts["symbols"]
+    return tuple(str(name) for name in symbols) if isinstance(symbols, list) else ()
+
+
+def train_end_index(bundle: LoadedBundle) -> int:
+    """The first bar a bundle has not seen."""
+    return int(str(bundle.facts["train_end_ms"])) // bundle.contract.timeframe_ms

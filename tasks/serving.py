@@ -1,0 +1,98 @@
+"""How are bars served by a command: a stretch of the past, or what has just closed?
+
+Both go through the worker. The served stretch is the last one of the plan; live serving reads the clock.
+"""
+
+from dataclasses import asdict
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from infra.bootstrap import App, open_app
+from infra.locks import exclusive
+from market.errors import LockstepError
+from serving.lineup import Lineup, ServePlan
+from serving.outcomes import resolve_outcomes
+from serving.worker import replay, serve_once
+from tasks.collecting import symbols_in_use
+from tasks.lineups import bundle_symbols, champion_lineup
+from tasks.plan import barrier_spec, contract_of
+from tasks.progress import report
+from tasks.windows import current_window
+
+__all__ = ["replay_stretch", "serve_latest", "serve_plan", "served_symbols"]
+
+
+@task(cache_policy=NO_CACHE)
+def replay_stretch(home: str, *, start_ms: int | None = None, end_ms: int | None = None) -> dict[str, object]:
+    """Serve ``[start_ms, end_ms)``, by default the last stretch of the plan, as each bar was known then."""
+    with open_app(home) as app, exclusive(app.engine, f"serving of {app.settings.registry.model_name}"):
+        window = current_window(app)
+        lineup = champion_lineup(app)
+        timeframe = window.timeframe
+        first = window.stretches.shadow_end if start_ms is None else timeframe.index_of(start_ms)
+        end = window.stretches.serve_end if end_ms is None else timeframe.index_of(end_ms)
+        if not window.stretches.first <= first < end <= window.stretches.serve_end:
+            raise LockstepError(
+                f"bars {first} to {end} cannot be replayed",
+                why=f"the lake holds bars {window.stretches.first} to {window.stretches.serve_end}",
+                remedy="choose a stretch inside it, or backfill",
+            )
+        symbols = served_symbols(lineup, window.symbols)
+        plan = serve_plan(app, symbols, run="replay")
+        summary = replay(
+            app.engine,
+            app.lake,
+            lineup,
+            plan=plan,
+            start_index=first,
+            end_index=end,
+            on_progress=lambda done, total: report("serve replay", done, total),
+        )
+        outcomes = resolve_outcomes(
+            app.engine,
+            app.lake,
+            label_spec=barrier_spec(app.settings),
+            contract=plan.contract,
+            symbols=symbols,
+            start_index=first,
+            end_index=end,
+        )
+        return {
+            **asdict(summary),
+            "first_ms": timeframe.open_time(first),
+            "last_ms": timeframe.open_time(end - 1),
+            "cause": lineup.cause,
+            "detail": lineup.detail,
+            "outcomes": asdict(outcomes),
+        }
+
+
+@task(cache_policy=NO_CACHE)
+def serve_latest(home: str, *, now_ms: int) -> dict[str, object]:
+    """Serve every bar that closed since the last served one, as known now."""
+    with open_app(home) as app, exclusive(app.engine, f"serving of {app.settings.registry.model_name}"):
+        lineup = champion_lineup(app)
+        plan = serve_plan(app, served_symbols(lineup, symbols_in_use(app)), run="live")
+        summary = serve_once(app.engine, app.lake, lineup, plan=plan, now_ms=now_ms)
+        return {**asdict(summary), "cause": lineup.cause, "detail": lineup.detail}
+
+
+def serve_plan(app: App, symbols: tuple[str, ...], *, run: str) -> ServePlan:
+    """What is served under these settings."""
+    return ServePlan(
+        model_name=app.settings.registry.model_name,
+        symbols=symbols,
+        contract=contract_of(app.settings),
+        run=run,
+        max_age_bars=app.settings.serving.max_age_bars,
+        max_model_age_days=app.settings.serving.max_model_age_days,
+    )
+
+
+def served_symbols(lineup: Lineup, in_use: tuple[str, ...]) -> tuple[str, ...]:
+    """The symbols of whoever serves or challenges; those in use while there is nobody."""
+    newest = lineup.champion or (lineup.challengers[0] if lineup.challengers else None)
+    if newest is None:
+        return in_use
+    return bundle_symbols(newest.bundle)

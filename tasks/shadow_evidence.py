@@ -1,0 +1,125 @@
+"""What did challenger and champion predict on the same bars, and what happened then?
+
+Reads predictions, outcomes and paper trades of a stretch from PostgreSQL as arrays. Only outcomes that had resolved by
+the end of the stretch count: a decision taken at that moment could not have known more.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Engine, and_, select
+
+from infra.tables import outcomes, paper_trades, predictions
+from learning.shadow import ShadowEvidence, paired_evidence
+from learning.trade_evidence import TradeEvidence, trade_evidence
+from market.candles import Floats, Ints
+from market.timeframe import Timeframe
+
+__all__ = ["ShadowRows", "shadow_rows", "shadow_skill", "shadow_trades"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ShadowRows:
+    """Resolved predictions of one bundle: ``ours (n, 3)``, ``champion (n, 3)`` (NaN where it made none)."""
+
+    bar_index: Ints
+    y: NDArray[np.int8]
+    ours: Floats
+    champion: Floats
+
+
+def shadow_rows(
+    engine: Engine,
+    *,
+    bundle_hash: str,
+    champion_hash: str | None,
+    label_spec: str,
+    timeframe: Timeframe,
+    first: int,
+    end: int,
+) -> ShadowRows:
+    """Predictions of bars ``[first, end)`` whose outcome had resolved by the open of bar ``end``."""
+    other = predictions.alias("champion")
+    joined = (
+        predictions.join(
+            outcomes,
+            and_(
+                outcomes.c.label_spec == label_spec,
+                outcomes.c.symbol == predictions.c.symbol,
+                outcomes.c.bar_ms == predictions.c.bar_ms,
+            ),
+        )
+    ).join(
+        other,
+        and_(
+            other.c.bundle_hash == (champion_hash or ""),
+            other.c.symbol == predictions.c.symbol,
+            other.c.bar_ms == predictions.c.bar_ms,
+        ),
+        isouter=True,
+    )
+    query = (
+        select(
+            predictions.c.bar_ms, outcomes.c.label, predictions.c.probabilities, other.c.probabilities.label("theirs")
+        )
+        .select_from(joined)
+        .where(
+            predictions.c.bundle_hash == bundle_hash,
+            predictions.c.bar_ms >= timeframe.open_time(first),
+            predictions.c.bar_ms < timeframe.open_time(end),
+            outcomes.c.exit_ms < timeframe.open_time(end),
+            outcomes.c.label >= 0,
+        )
+        .order_by(predictions.c.bar_ms, predictions.c.symbol)
+    )
+    with engine.connect() as connection:
+        rows = connection.execute(query).all()
+    nothing = [np.nan] * 3
+    return ShadowRows(
+        bar_index=np.array([row.bar_ms // timeframe.ms for row in rows], dtype=np.int64),
+        y=np.array([row.label for row in rows], dtype=np.int8),
+        ours=np.array([row.probabilities for row in rows], dtype=np.float64).reshape(-1, 3),
+        champion=np.array([row.theirs or nothing for row in rows], dtype=np.float64).reshape(-1, 3),
+    )
+
+
+def shadow_skill(
+    rows: ShadowRows, *, climatology: Floats, against_champion: bool, horizon_bars: int, seed: int, alpha: float
+) -> ShadowEvidence | None:
+    """Paired log loss against the champion, or against the class shares of training; None without rows."""
+    if rows.y.size == 0:
+        return None
+    reference = rows.champion if against_champion else np.broadcast_to(climatology, rows.ours.shape).copy()
+    return paired_evidence(
+        challenger=rows.ours,
+        reference=reference,
+        y=rows.y,
+        bar_index=rows.bar_index,
+        horizon_bars=horizon_bars,
+        seed=seed,
+        alpha=alpha,
+    )
+
+
+def shadow_trades(engine: Engine, *, bundle_hash: str, timeframe: Timeframe, first: int, end: int) -> TradeEvidence:
+    """Paper trades of one bundle that were opened and closed inside ``[first, end)``."""
+    with engine.connect() as connection:
+        rows = connection.execute(
+            select(paper_trades.c.net, paper_trades.c.size, paper_trades.c.exit_ms)
+            .where(
+                paper_trades.c.bundle_hash == bundle_hash,
+                paper_trades.c.bar_ms >= timeframe.open_time(first),
+                paper_trades.c.exit_ms < timeframe.open_time(end),
+                paper_trades.c.net.is_not(None),
+            )
+            .order_by(paper_trades.c.exit_ms, paper_trades.c.symbol)
+        ).all()
+    return trade_evidence(
+        net=np.array([row.net for row in rows], dtype=np.float64),
+        size=np.array([row.size for row in rows], dtype=np.float64),
+        exit_index=np.array([row.exit_ms // timeframe.ms for row in rows], dtype=np.int64),
+        first_index=first,
+        end_index=end,
+        bars_per_year=timeframe.bars_per_year,
+    )

@@ -1,0 +1,302 @@
+"""How does a home train a model, once per data and settings?
+
+Reads the training stretch, trains walk-forward, seals the bundle, proves it in a fresh process, registers it as one
+MLflow version and makes it challenger. The key of a training hashes the data snapshot and every number that shapes the
+result: asked again, the finished training answers; killed anywhere, it starts over and ends in the same bundle.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from sqlalchemy import Engine, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from infra.bootstrap import App, open_app
+from infra.lake_snapshot import Snapshot
+from infra.locks import exclusive
+from infra.provenance import code_commit, library_versions
+from infra.tables import snapshots, training_runs, trials
+from learning.panel import build_panel
+from learning.training import TrainingResult, train
+from registry.bundle_parts import BundleParts
+from registry.catalog import record_bundle
+from registry.golden import make_golden
+from registry.predictors import load_predictor
+from registry.reference import ReferenceDistributions, reference_distributions
+from registry.seal import seal
+from registry.verify import fresh_process_check
+from tasks.histories import load_histories, load_inputs
+from tasks.plan import barrier_spec, config_facts, training_config
+from tasks.progress import report
+from tasks.stores import block_cache, bundle_cache, model_store
+from tasks.training_evidence import ledger_rows, training_evidence
+from tasks.windows import Window, current_window
+
+__all__ = ["TrainingRequest", "train_and_register", "training_request"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRequest:
+    """What identifies a training: equal keys give equal bundles."""
+
+    key: str
+    window: Window
+    snapshot: Snapshot
+    config: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Trained:
+    result: TrainingResult
+    evidence: dict[str, object]
+    reference: ReferenceDistributions
+
+
+@task(cache_policy=NO_CACHE)
+def train_and_register(home: str) -> dict[str, object]:
+    """Train on the home's training stretch unless that was done before; returns the run's facts."""
+    with open_app(home) as app, exclusive(app.engine, f"training of {app.settings.registry.model_name}"):
+        request = training_request(app)
+        finished = _finished(app, request.key)
+        if finished is not None:
+            return finished
+        _begin(app.engine, request, app.settings.registry.model_name)
+        trained = _train(app, request)
+        result, evidence = trained.result, trained.evidence
+        with tempfile.TemporaryDirectory(prefix="sealing-", dir=_scratch(app)) as scratch:
+            directory = Path(scratch) / "bundle"
+            bundle_hash = seal(_parts(app, request, trained), directory)
+            report("register", 1, 3)
+            fresh = fresh_process_check(directory, bundle_hash)
+            report("register", 2, 3)
+            bundle_cache(app).put(directory, bundle_hash)
+            version = _register(app, directory, bundle_hash, request, result, evidence, Path(scratch))
+            report("register", 3, 3)
+        evaluation = {**result.evaluation, "evidence": evidence, "fresh_process": {"ok": True, "load_s": fresh.load_s}}
+        return _finish(app.engine, request, bundle_hash=bundle_hash, version=version, evaluation=evaluation)
+
+
+def training_request(app: App) -> TrainingRequest:
+    """The training this home would run now."""
+    window = current_window(app)
+    names = {*window.symbols, window.contract.reference_symbol}
+    end_ms = window.timeframe.open_time(window.stretches.train_end)
+    snapshot = app.lake.snapshot(sorted(names), window.timeframe, end_ms=end_ms)
+    config = {**config_facts(app.settings), "symbols": list(window.symbols), "train_end_ms": end_ms}
+    identity = {"model": app.settings.registry.model_name, "snapshot": snapshot.id, "config": config}
+    key = sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return TrainingRequest(key=key, window=window, snapshot=snapshot, config=config)
+
+
+def _train(app: App, request: TrainingRequest) -> _Trained:
+    window, settings = request.window, app.settings
+    histories = load_histories(
+        app.lake,
+        window.symbols,
+        window.contract,
+        first_index=window.stretches.first,
+        end_index=window.stretches.train_end,
+        cache=block_cache(app),
+    )
+    spec = barrier_spec(settings)
+    panel = build_panel(histories, contract=window.contract, spec=spec)
+    result = train(
+        panel,
+        window.contract,
+        spec,
+        training_config(settings),
+        train_end_index=window.stretches.train_end,
+        on_progress=lambda stage, done, total: report(f"train: {stage}", done, total),
+    )
+    count = _record_trials(app.engine, request, result)
+    evidence = training_evidence(
+        result,
+        timeframe=window.timeframe,
+        horizon_bars=spec.horizon_bars,
+        seed=settings.training.seed,
+        trials=count,
+        alpha=settings.shadow.alpha,
+    )
+    evidence["training_rows"] = int(result.training_rows.size)
+    evidence["panel_rows"] = int(panel.y.size)
+    reference = reference_distributions(panel.X[result.training_rows], result.scored.ensemble)
+    return _Trained(result=result, evidence=evidence, reference=reference)
+
+
+def _parts(app: App, request: TrainingRequest, trained: _Trained) -> BundleParts:
+    window, settings = request.window, app.settings
+    result, evidence = trained.result, trained.evidence
+    width = len(window.contract.names)
+    predictors = [load_predictor(part, result.scaler, width) for part in result.models]
+    stretch = {"first_index": window.stretches.first, "end_index": window.stretches.train_end}
+    inputs = load_inputs(app.lake, window.symbols, window.contract, **stretch)
+    first_ms = request.snapshot.first_ms
+    strategies = result.evaluation["strategies"]
+    facts = {
+        "model_name": settings.registry.model_name,
+        "training_key": request.key,
+        "snapshot_id": request.snapshot.id,
+        "sources": list(request.snapshot.sources),
+        "symbols": list(window.symbols),
+        "timeframe": window.timeframe.name,
+        "train_start_ms": first_ms,
+        "train_end_ms": window.timeframe.open_time(window.stretches.train_end),
+        "training_rows": evidence["training_rows"],
+        "seed": settings.training.seed,
+        "synthetic": request.snapshot.synthetic,
+        "trial_count": evidence["trials"],
+        "class_shares": result.evaluation["class_shares"],
+        "class_map": {"0": "HOLD", "1": "BUY", "2": "SELL"},
+        "metrics": strategies,
+        "evaluation": result.evaluation,
+        "versions": library_versions(),
+        "commit": code_commit(),
+        "config": dict(request.config),
+    }
+    return BundleParts(
+        contract=window.contract,
+        label_spec=barrier_spec(settings),
+        scaler=result.scaler,
+        models=result.models,
+        weights=result.weights,
+        policy=result.policy,
+        reference=trained.reference,
+        golden=make_golden(inputs, contract=window.contract, predictors=predictors),
+        facts=facts,
+    )
+
+
+def _register(
+    app: App,
+    directory: Path,
+    bundle_hash: str,
+    request: TrainingRequest,
+    result: TrainingResult,
+    evidence: Mapping[str, object],
+    scratch: Path,
+) -> int:
+    """Log, register, record and make challenger; each step can be repeated."""
+    written = scratch / "evaluation.json"
+    written.write_text(json.dumps({"evaluation": result.evaluation, "evidence": evidence}, indent=1))
+    store = model_store(app)
+    version = store.log_and_register(
+        directory,
+        bundle_hash,
+        params=request.config,
+        metrics={"strategies": result.evaluation["strategies"], "timings_s": result.timings},
+        tags={
+            "snapshot_id": request.snapshot.id,
+            "commit": code_commit(),
+            "symbols": ",".join(request.window.symbols),
+            "training_key": request.key,
+        },
+        artifacts=(written,),
+    )
+    loaded = bundle_cache(app).load(bundle_hash)
+    record_bundle(app.engine, loaded, model_name=app.settings.registry.model_name, version=version)
+    if store.get_alias("champion") != version:
+        store.set_alias("challenger", version)
+    return version
+
+
+def _scratch(app: App) -> Path:
+    folder = app.settings.home / "tmp"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _finished(app: App, key: str) -> dict[str, object] | None:
+    """The facts of a training that was registered before, if its bundle is still sound on this machine."""
+    with app.engine.connect() as connection:
+        row = connection.execute(select(training_runs).where(training_runs.c.key == key)).mappings().one_or_none()
+    if row is None or row["status"] != "registered" or not bundle_cache(app).has(row["bundle_hash"]):
+        return None
+    return _facts(row, trained_now=False)
+
+
+def _facts(row: Mapping[str, object], *, trained_now: bool) -> dict[str, object]:
+    return {
+        "key": row["key"],
+        "model_name": row["model_name"],
+        "snapshot_id": row["snapshot_id"],
+        "bundle_hash": row["bundle_hash"],
+        "version": row["version"],
+        "evaluation": row["evaluation"],
+        "trained_now": trained_now,
+    }
+
+
+def _begin(engine: Engine, request: TrainingRequest, model_name: str) -> None:
+    s = request.snapshot
+    with engine.begin() as connection:
+        connection.execute(
+            insert(snapshots)
+            .values(
+                id=s.id,
+                symbols=list(s.symbols),
+                timeframe=s.timeframe.name,
+                rows=s.rows,
+                first_ms=s.first_ms,
+                last_ms=s.last_ms,
+                sources=list(s.sources),
+                synthetic=s.synthetic,
+            )
+            .on_conflict_do_nothing()
+        )
+        connection.execute(
+            insert(training_runs)
+            .values(
+                key=request.key,
+                model_name=model_name,
+                snapshot_id=s.id,
+                status="running",
+                config=dict(request.config),
+            )
+            .on_conflict_do_update(
+                index_elements=["key"], set_={"status": "running", "started_at": func.now(), "finished_at": None}
+            )
+        )
+
+
+def _record_trials(engine: Engine, request: TrainingRequest, result: TrainingResult) -> int:
+    """Enter every configuration into the ledger once; return how many were ever tried on this snapshot's market."""
+    with engine.begin() as connection:
+        for name, metrics in ledger_rows(result, timeframe=request.window.timeframe).items():
+            connection.execute(
+                insert(trials)
+                .values(
+                    snapshot_id=request.snapshot.id,
+                    run_key=request.key,
+                    name=name,
+                    params=dict(request.config),
+                    metrics=dict(metrics),
+                )
+                .on_conflict_do_nothing()
+            )
+        counted = select(func.count()).select_from(trials).where(trials.c.snapshot_id == request.snapshot.id)
+        return int(connection.execute(counted).scalar_one())
+
+
+def _finish(
+    engine: Engine, request: TrainingRequest, *, bundle_hash: str, version: int, evaluation: Mapping[str, object]
+) -> dict[str, object]:
+    with engine.begin() as connection:
+        row = connection.execute(
+            update(training_runs)
+            .where(training_runs.c.key == request.key)
+            .values(
+                status="registered",
+                bundle_hash=bundle_hash,
+                version=version,
+                evaluation=dict(evaluation),
+                finished_at=func.now(),
+            )
+            .returning(training_runs)
+        )
+        return _facts(row.mappings().one(), trained_now=True)

@@ -1,0 +1,96 @@
+"""What does a training prove, in numbers that can be stored?
+
+Everything the gates will ask of walk-forward, computed once from the out-of-fold rows and trades and stored as JSON
+beside the run: paired skill against climatology and logistic regression, trades, deflated Sharpe over the ledger's
+count, probability of backtest overfitting, and the curves that people want to see.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import numpy as np
+
+from learning.deflated_sharpe import deflated_sharpe
+from learning.metrics import sharpe
+from learning.overfitting import probability_of_overfitting
+from learning.shadow import paired_evidence
+from learning.trade_evidence import trade_evidence
+from learning.training import TrainingResult
+from market.candles import Floats
+from market.timeframe import Timeframe
+
+__all__ = ["ledger_rows", "training_evidence"]
+
+_CURVE_POINTS = 400
+
+
+def training_evidence(
+    result: TrainingResult, *, timeframe: Timeframe, horizon_bars: int, seed: int, trials: int, alpha: float
+) -> dict[str, object]:
+    """Evidence of one training as JSON; ``trials`` is how many configurations the ledger counts."""
+    rows = result.scored
+    logistic = rows.models[rows.model_names.index("logistic")]
+    skill = {
+        name: asdict(
+            paired_evidence(
+                challenger=rows.ensemble,
+                reference=reference,
+                y=rows.y,
+                bar_index=rows.bar_index,
+                horizon_bars=horizon_bars,
+                seed=seed,
+                alpha=alpha,
+            )
+        )
+        for name, reference in (("climatology", rows.climatology), ("logistic", logistic))
+    }
+    first, end = int(result.equity_index[0]), int(result.equity_index[-1]) + 1
+    trades = result.trades
+    done = np.isfinite(trades.net) & (trades.exit_index >= first) & (trades.exit_index < end)
+    ours = result.bar_returns["ensemble"]
+    configurations = [name for name in ("ensemble", *rows.model_names) if name in result.bar_returns]
+    matrix = np.stack([result.bar_returns[name] for name in configurations], axis=1)
+    winning = rows.ensemble.max(axis=1)
+    step = max(result.equity.size // _CURVE_POINTS, 1)
+    return {
+        "skill": skill,
+        "trades": asdict(
+            trade_evidence(
+                net=trades.net[done],
+                size=trades.size[done],
+                exit_index=trades.exit_index[done],
+                first_index=first,
+                end_index=end,
+                bars_per_year=timeframe.bars_per_year,
+            )
+        ),
+        "deflated_sharpe": asdict(deflated_sharpe(ours, trials=trials, dependence_lag=horizon_bars)),
+        "pbo": asdict(probability_of_overfitting(matrix)),
+        "trials": trials,
+        "confidence_std": float(winning.std()),
+        "confidence_spread": float(np.quantile(winning, 0.9) - np.quantile(winning, 0.1)),
+        "reliability": {name: np.asarray(value).tolist() for name, value in asdict(result.reliability).items()},
+        "equity": {
+            "time_ms": [timeframe.open_time(int(i)) for i in result.equity_index[::step]],
+            "value": result.equity[::step].tolist(),
+        },
+    }
+
+
+def ledger_rows(result: TrainingResult, *, timeframe: Timeframe) -> dict[str, Mapping[str, object]]:
+    """One ledger entry per configuration whose trades were looked at, with its scores."""
+    strategies = result.evaluation["strategies"]
+    assert isinstance(strategies, dict)  # evaluation_facts builds it as a dict
+    names = [name for name in ("ensemble", *result.scored.model_names) if name in result.bar_returns]
+    return {
+        name: {**strategies.get(name, {}), "sharpe_per_year": _finite(_sharpe(result.bar_returns[name], timeframe))}
+        for name in names
+    }
+
+
+def _sharpe(returns: Floats, timeframe: Timeframe) -> float | None:
+    return sharpe(returns, bars_per_year=timeframe.bars_per_year)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and np.isfinite(value) else None
