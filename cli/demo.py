@@ -68,6 +68,6 @@ def run_demo(
             seed=seed,
         )
         summary = summarise(app, done)
-        summary["report"] = str(write_report(app, summary, done))
         summary["pages"] = f"lockstep up --home {home}"
+        summary["report"] = str(write_report(app, summary, done))
         return summary

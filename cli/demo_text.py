@@ -26,14 +26,15 @@ def print_summary(s: Mapping[str, Any]) -> None:
     _headline(s)
     data = s["data"]
     out.print(
-        f"[bold]Data[/]      {len(data['symbols'])} symbols, {data['bars']:,} bars, {data['first']} to {data['last']} UTC, "
-        f"coverage {data['coverage']:.2%} or better, {data['new_rows']:,} new rows (from {data['source']})"
+        f"[bold]Data[/]      {len(data['symbols'])} symbols, {data['bars']:,} bars, "
+        f"{data['first']} to {data['last']} UTC, coverage {data['coverage']:.2%} or better, "
+        f"{data['new_rows']:,} new rows (from {data['source']})"
     )
     parity = s["parity"]
     share = parity["identical"] / parity["rows"] if parity["rows"] else 0.0
     out.print(
-        f"[bold]Parity[/]    {parity['identical']:,} of {parity['rows']:,} served feature rows are byte for byte what batch "
-        f"computes ({share:.3%})"
+        f"[bold]Parity[/]    {parity['identical']:,} of {parity['rows']:,} served feature rows are byte for byte "
+        f"what batch computes ({share:.3%})"
     )
     drift = s["drift"]
     out.print(f"[bold]Drift[/]     {drift['verdict']}: {_plain(drift['reason'])}")

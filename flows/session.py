@@ -24,4 +24,16 @@ def flow_session(home: Path) -> Iterator[PrefectServer]:
         # A short-lived command needs no heartbeats, and joining their thread costs a second per flow.
         quiet = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_API_URL: os.environ["PREFECT_API_URL"]}
         with temporary_settings(quiet):
-            yield server
+            try:
+                yield server
+            finally:
+                _send_what_waits()
+
+
+def _send_what_waits() -> None:
+    """Deliver queued logs and events while the server still answers."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    for worker in (APILogWorker, EventsWorker):
+        worker.drain_all(timeout=5.0, at_exit=False)

@@ -1,11 +1,13 @@
 """How do the servers we start never outlive us?
 
 A child started here dies with its parent, even after ``kill -9``: on Linux the kernel sends the signal; elsewhere,
-and for children of an earlier run, a file with the process id lets the next start end the leftover first.
+and for children of an earlier run, a file with the process ids lets the next start end the leftover first. While the
+parent lives, the same file lets other commands of the home use the server instead of starting a second one.
 """
 
 import contextlib
 import ctypes
+import json
 import os
 import signal
 import socket
@@ -21,7 +23,7 @@ import psutil
 
 from infra.errors import InfraError
 
-__all__ = ["child_process", "end_leftover", "free_port", "wait_until_healthy"]
+__all__ = ["child_process", "end_leftover", "free_port", "running_url", "wait_until_healthy"]
 
 _PR_SET_PDEATHSIG = 1
 
@@ -40,12 +42,12 @@ def free_port(preferred: int | None = None) -> int:
 
 @contextlib.contextmanager
 def child_process(
-    name: str, arguments: Sequence[str], *, environment: Mapping[str, str], run_dir: Path
+    name: str, arguments: Sequence[str], *, url: str, environment: Mapping[str, str], run_dir: Path
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """Run ``python -m arguments...`` until the block ends; its output goes to ``run_dir/name.log``."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    pid_file = run_dir / f"{name}.pid"
-    end_leftover(pid_file)
+    state = run_dir / f"{name}.json"
+    end_leftover(state)
     with (run_dir / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(  # noqa: S603  # fixed arguments of our own
             [sys.executable, "-m", *arguments],
@@ -56,24 +58,44 @@ def child_process(
             start_new_session=True,
             preexec_fn=_die_with_parent(),  # noqa: PLW1509  # one prctl call, no threads touched
         )
-    pid_file.write_text(f"{process.pid} {psutil.Process(process.pid).create_time()}\n")
+    state.write_text(json.dumps({"url": url, "child": _identity(process.pid), "parent": _identity(os.getpid())}))
     try:
         yield process
     finally:
         _end(process)
-        pid_file.unlink(missing_ok=True)
+        state.unlink(missing_ok=True)
 
 
-def end_leftover(pid_file: Path) -> None:
-    """End the process a killed run left behind; the start time guards against a reused process id."""
-    with contextlib.suppress(OSError, ValueError, psutil.Error):
-        pid, created = pid_file.read_text().split()
-        leftover = psutil.Process(int(pid))
-        if abs(leftover.create_time() - float(created)) < 1.0:
+def running_url(name: str, *, run_dir: Path) -> str | None:
+    """Address of the server of this name that another live command of the home runs, or None."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        state = json.loads((run_dir / f"{name}.json").read_text())
+        if _process(state["parent"]) and _process(state["child"]):
+            return str(state["url"])
+    return None
+
+
+def end_leftover(state_file: Path) -> None:
+    """End the child of a parent that was killed; the start time guards against a reused process id."""
+    with contextlib.suppress(OSError, ValueError, KeyError, psutil.Error):
+        leftover = _process(json.loads(state_file.read_text())["child"])
+        if leftover is not None:
             leftover.terminate()
             with contextlib.suppress(psutil.TimeoutExpired):
                 leftover.wait(5)
-    pid_file.unlink(missing_ok=True)
+    state_file.unlink(missing_ok=True)
+
+
+def _identity(pid: int) -> list[float]:
+    return [pid, psutil.Process(pid).create_time()]
+
+
+def _process(identity: Sequence[float]) -> psutil.Process | None:
+    with contextlib.suppress(psutil.Error):
+        found = psutil.Process(int(identity[0]))
+        if abs(found.create_time() - float(identity[1])) < 1.0 and found.status() != psutil.STATUS_ZOMBIE:
+            return found
+    return None
 
 
 def wait_until_healthy(

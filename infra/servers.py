@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.environment import mlflow_environment, prefect_environment
-from infra.processes import child_process, free_port, wait_until_healthy
+from infra.processes import child_process, free_port, running_url, wait_until_healthy
 
 __all__ = ["PrefectServer", "mlflow_server", "prefect_server"]
 
@@ -31,8 +31,11 @@ def prefect_server(home: Path, *, environment: Mapping[str, str], port: int | No
 
     It takes about ten seconds to answer: do other work first, and call ``wait`` before the first flow.
     """
-    own = environment.get("PREFECT_API_URL")
+    run_dir = home / "run"
+    shared = running_url("prefect", run_dir=run_dir)
+    own = environment.get("PREFECT_API_URL") or (f"{shared}/api" if shared else None)
     if own:
+        os.environ.update(prefect_environment(home) | {"PREFECT_API_URL": own})
         yield PrefectServer(url=own.removesuffix("/api"), wait=lambda: None)
         return
     port = free_port(port)
@@ -43,8 +46,7 @@ def prefect_server(home: Path, *, environment: Mapping[str, str], port: int | No
     }
     arguments = ["uvicorn", "--factory", "prefect.server.api.server:create_app"]
     arguments += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
-    run_dir = home / "run"
-    with child_process("prefect", arguments, environment=variables, run_dir=run_dir) as process:
+    with child_process("prefect", arguments, url=url, environment=variables, run_dir=run_dir) as process:
         os.environ.update(variables)
         log = run_dir / "prefect.log"
         yield PrefectServer(
@@ -66,6 +68,6 @@ def mlflow_server(home: Path, *, backend_uri: str, artifact_root: str, port: int
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
     run_dir = home / "run"
-    with child_process("mlflow", arguments, environment=variables, run_dir=run_dir) as process:
+    with child_process("mlflow", arguments, url=base, environment=variables, run_dir=run_dir) as process:
         wait_until_healthy(f"{base}/health", process=process, name="MLflow", log=run_dir / "mlflow.log")
         yield base

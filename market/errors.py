@@ -35,7 +35,7 @@ class LockstepError(Exception):
         self.what = what
         self.why = why
         self.remedy = remedy
-        super().__init__(" ".join(f"{what}: {why}. What to do: {remedy}.".split()))
+        super().__init__(" ".join(f"{what}: {why.rstrip('.')}. What to do: {remedy.rstrip('.')}.".split()))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Survive pickling between processes, which keyword-only arguments break by default."""

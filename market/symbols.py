@@ -14,6 +14,8 @@ from market.errors import SymbolError
 __all__ = ["SYNTHETIC_PREFIX", "ccxt_symbol", "is_synthetic", "venue_symbol"]
 
 SYNTHETIC_PREFIX = "SYN"
+# At least two characters before the quote: SYNBTCUSDT is ours, SYNUSDT is a real coin.
+_SYNTHETIC = re.compile(SYNTHETIC_PREFIX + r"[A-Z0-9]{2,}USDT")
 _QUOTES = ("USDT", "USDC", "FDUSD", "BTC", "ETH", "BNB")
 
 
@@ -46,4 +48,4 @@ def ccxt_symbol(symbol: str) -> str:
 
 def is_synthetic(symbol: str) -> bool:
     """Whether the symbol belongs to the synthetic market, which never reaches real trading."""
-    return symbol.startswith(SYNTHETIC_PREFIX)
+    return _SYNTHETIC.fullmatch(symbol) is not None

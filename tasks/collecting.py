@@ -26,17 +26,15 @@ from market.funding import FundingStamps
 from market.timeframe import DAY_MS, Timeframe
 from tasks.plan import timeframe_of
 from tasks.progress import report
+from tasks.symbols import SYNTHETIC_START_MS
 
 __all__ = [
-    "SYNTHETIC_START_MS",
+    "append",
     "backfill_files",
     "backfill_synthetic",
-    "file_symbols",
+    "fetch_into_lake",
     "measure",
-    "symbols_in_use",
 ]
-
-SYNTHETIC_START_MS = 1_735_689_600_000  # 2025-01-01 00:00 UTC
 
 
 @task(cache_policy=NO_CACHE)
@@ -50,10 +48,10 @@ def backfill_files(
         for done, symbol in enumerate(symbols):
             report("backfill files", done, len(symbols))
             history = source.history(symbol, timeframe)
-            rows += _append(app.lake, history.candles.between(start_ms, end_ms), source.name)
+            rows += append(app.lake, history.candles.between(start_ms, end_ms), source.name)
             for stamps in (history.funding, history.open_interest):
                 if stamps is not None:
-                    rows += _append(app.lake, _between(stamps, start_ms, end_ms), source.name)
+                    rows += append(app.lake, _between(stamps, start_ms, end_ms), source.name)
         report("backfill files", len(symbols), len(symbols))
         return {"source": source.name, "symbols": list(symbols), "new_rows": rows}
 
@@ -85,41 +83,14 @@ def measure(home: str, *, symbols: Sequence[str]) -> list[dict[str, object]]:
         timeframe = timeframe_of(app.settings)
         newest = max((app.lake.watermark(s, timeframe) or 0 for s in symbols), default=0)
         rows = [_measure_one(app, symbol, timeframe, end_ms=newest + timeframe.ms) for symbol in symbols]
+        keys = {column.name for column in coverage.primary_key}
         with app.engine.begin() as connection:
             for row in rows:
                 statement = insert(coverage).values(**row)
-                changed = {name: statement.excluded[name] for name in row if name not in coverage.primary_key}
+                changed: dict[str, object] = {name: statement.excluded[name] for name in row if name not in keys}
                 changed["updated_at"] = func.now()
                 connection.execute(statement.on_conflict_do_update(index_elements=coverage.primary_key, set_=changed))
         return rows
-
-
-def file_symbols(folder: str, *, timeframe: Timeframe, wanted: Sequence[str]) -> tuple[str, ...]:
-    """The symbols of the folder, or those wanted, each of which must be there."""
-    source = FileSource(Path(folder))
-    held = source.symbols(timeframe)
-    for symbol in wanted:
-        if symbol not in held:
-            source.candles(symbol, timeframe)  # raises with the names that are near
-    if not held:
-        raise LockstepError(
-            f"no {timeframe.name} candles in {folder}",
-            why=f"this home works with {timeframe.name} bars",
-            remedy="choose another folder, or set LOCKSTEP_DATA__TIMEFRAME for a new home",
-        )
-    return tuple(wanted) or held
-
-
-def symbols_in_use(app: App) -> tuple[str, ...]:
-    """The symbols of the settings, or else those that the lake holds."""
-    found = app.settings.data.symbols or app.lake.symbols(timeframe_of(app.settings))
-    if not found:
-        raise LockstepError(
-            "the lake holds no candles",
-            why="there is nothing to work on",
-            remedy="run lockstep backfill --files DIR, or lockstep demo",
-        )
-    return tuple(found)
 
 
 def fetch_into_lake(
@@ -130,11 +101,12 @@ def fetch_into_lake(
     for kind in Kind:
         request = FetchRequest(symbol=symbol, kind=kind, timeframe=timeframe, start_ms=start_ms, end_ms=end_ms)
         for values in source.fetch(request):
-            rows += _append(lake, values, source.name)
+            rows += append(lake, values, source.name)
     return rows
 
 
-def _append(lake: Lake, values: MarketValues, source: str) -> int:
+def append(lake: Lake, values: MarketValues, source: str) -> int:
+    """Append whatever a source handed over; return the number of new rows."""
     if isinstance(values, Candles):
         return lake.append_candles(values, source=source)
     if isinstance(values, FundingStamps):

@@ -19,7 +19,6 @@ from infra.settings import Settings
 from infra.tables import training_runs
 from learning.gate_profiles import GateProfile, gate_profile
 from learning.gates import GateInputs, evaluate_gates, gates_verdict
-from learning.shadow import ShadowEvidence
 from learning.trade_evidence import TradeEvidence
 from market.errors import LockstepError
 from market.timeframe import DAY_MS
@@ -31,8 +30,9 @@ from registry.promotion import promote as move_champion
 from serving.lineup import ServedBundle
 from tasks.lineups import bundle_symbols, challenger_of, train_end_index
 from tasks.progress import report
-from tasks.shadow_evidence import shadow_rows, shadow_skill, shadow_trades
+from tasks.shadow_evidence import restored_skill, shadow_rows, shadow_skill, shadow_trades
 from tasks.stores import model_store
+from tasks.training_evidence import json_ready
 from tasks.windows import Window, current_window
 
 __all__ = ["decide", "profile_of"]
@@ -119,8 +119,10 @@ def _judge(app: App, challenger: ServedBundle, champion_hash: str | None) -> Dec
         seed=app.settings.training.seed,
         alpha=app.settings.shadow.alpha,
     )
-    stretch = {"timeframe": window.timeframe, "first": first, "end": end}
-    theirs = None if champion_hash is None else shadow_trades(app.engine, bundle_hash=champion_hash, **stretch)
+
+    def trades_of(bundle_hash: str) -> TradeEvidence:
+        return shadow_trades(app.engine, bundle_hash=bundle_hash, timeframe=window.timeframe, first=first, end=end)
+
     inputs = GateInputs(
         synthetic=bool(bundle.facts["synthetic"]),
         target=app.settings.serving.mode,
@@ -132,8 +134,8 @@ def _judge(app: App, challenger: ServedBundle, champion_hash: str | None) -> Dec
         class_share_max=max(run["evaluation"]["predicted_shares"]),
         confidence_std=evidence["confidence_std"],
         confidence_spread=evidence["confidence_spread"],
-        skill_vs_climatology=ShadowEvidence(**evidence["skill"]["climatology"]),
-        skill_vs_logistic=ShadowEvidence(**evidence["skill"]["logistic"]),
+        skill_vs_climatology=restored_skill(evidence["skill"]["climatology"]),
+        skill_vs_logistic=restored_skill(evidence["skill"]["logistic"]),
         calibration_slope=run["evaluation"]["calibration_slope"],
         deflated_sharpe=evidence["deflated_sharpe"]["probability"],
         trials=evidence["trials"],
@@ -141,8 +143,8 @@ def _judge(app: App, challenger: ServedBundle, champion_hash: str | None) -> Dec
         walk_forward_trades=TradeEvidence(**evidence["trades"]),
         shadow=shadow,
         shadow_reference="climatology" if champion_hash is None else "champion",
-        shadow_trades=shadow_trades(app.engine, bundle_hash=bundle.hash, **stretch),
-        champion_shadow_trades=theirs,
+        shadow_trades=trades_of(bundle.hash),
+        champion_shadow_trades=None if champion_hash is None else trades_of(champion_hash),
         champion_hash=champion_hash,
         champion_stale=_stale(app, champion_hash, window.timeframe.open_time(end)),
     )
@@ -165,7 +167,7 @@ def _judge(app: App, challenger: ServedBundle, champion_hash: str | None) -> Dec
             "overridden": list(profile.overridden),
             "shadow_first_ms": window.timeframe.open_time(first),
             "shadow_end_ms": window.timeframe.open_time(end),
-            "shadow": None if shadow is None else asdict(shadow),
+            "shadow": None if shadow is None else json_ready(asdict(shadow)),
         },
     )
 

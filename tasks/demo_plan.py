@@ -15,8 +15,8 @@ from infra.sources.synthetic import synthetic_symbols
 from infra.versions import check_versions
 from market.errors import LockstepError
 from market.timeframe import DAY_MS
-from tasks.collecting import file_symbols
 from tasks.plan import timeframe_of
+from tasks.symbols import file_symbols
 
 __all__ = ["DemoPlan", "plan_demo"]
 

@@ -1,7 +1,7 @@
 """Is this home well, and what is true of it right now?
 
-Read from stored rows and by doing the thing (a row is written and read, a bundle is loaded and predicts), never from file
-names or process lists.
+Read from stored rows and by doing the thing (a row is written and read, a bundle is loaded and predicts), never from
+file names or process lists.
 """
 
 import shutil

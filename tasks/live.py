@@ -1,6 +1,7 @@
 """How does the worker run for ever in one process?
 
-It collects the newest bars where an exchange is followed, asks who is champion, serves, and waits for the next close.
+It asks before each bar who is champion, serves, and waits for the next close. Once started it needs neither MLflow nor
+Prefect. Bars come from ``lockstep collect``, run beside it.
 """
 
 import signal
@@ -8,15 +9,16 @@ from collections.abc import Callable
 from threading import Event
 from types import FrameType
 
-from infra.bootstrap import App, open_app
+from infra.bootstrap import open_app
 from infra.locks import exclusive
-from registry.deployments import current_champion
+from serving.adoption import adopt
 from serving.lineup import Lineup
 from serving.summary import ServeSummary
 from serving.worker import serve_forever
-from tasks.collecting import symbols_in_use
 from tasks.lineups import champion_lineup
 from tasks.serving import serve_plan, served_symbols
+from tasks.stores import bundle_cache
+from tasks.symbols import symbols_in_use
 
 __all__ = ["serve_live"]
 
@@ -33,11 +35,22 @@ def serve_live(home: str, *, say: Callable[[str], None]) -> None:
         with open_app(home) as app, exclusive(app.engine, f"serving of {app.settings.registry.model_name}"):
             first = champion_lineup(app)
             plan = serve_plan(app, served_symbols(first, symbols_in_use(app)), run="live")
+
+            def who_serves(loaded: Lineup | None) -> Lineup:
+                return adopt(
+                    app.engine,
+                    bundle_cache(app),
+                    model_name=plan.model_name,
+                    contract=plan.contract,
+                    loaded=loaded or first,
+                    challengers=first.challengers,
+                )
+
             serve_forever(
                 app.engine,
                 app.lake,
                 plan=plan,
-                adopt=lambda loaded: _adopt(app, loaded),
+                adopt=who_serves,
                 stop=stop,
                 settle_delay_ms=app.settings.data.settle_delay_s * 1000,
                 on_bar=lambda summary: say(_in_words(summary)),
@@ -46,15 +59,6 @@ def serve_live(home: str, *, say: Callable[[str], None]) -> None:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-def _adopt(app: App, loaded: Lineup | None) -> Lineup:
-    """The loaded line-up while the deployment row has not changed; the new one, verified, when it has."""
-    deployed = current_champion(app.engine, app.settings.registry.model_name)
-    serving = None if loaded is None or loaded.champion is None else loaded.champion.bundle.hash
-    if loaded is not None and serving == (None if deployed is None else deployed.bundle_hash):
-        return loaded
-    return champion_lineup(app)
 
 
 def _in_words(summary: ServeSummary) -> str:

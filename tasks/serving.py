@@ -14,10 +14,10 @@ from market.errors import LockstepError
 from serving.lineup import Lineup, ServePlan
 from serving.outcomes import resolve_outcomes
 from serving.worker import replay, serve_once
-from tasks.collecting import symbols_in_use
 from tasks.lineups import bundle_symbols, champion_lineup
 from tasks.plan import barrier_spec, contract_of
 from tasks.progress import report
+from tasks.symbols import symbols_in_use
 from tasks.windows import current_window
 
 __all__ = ["replay_stretch", "serve_latest", "serve_plan", "served_symbols"]

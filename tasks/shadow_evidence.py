@@ -4,7 +4,9 @@ Reads predictions, outcomes and paper trades of a stretch from PostgreSQL as arr
 the end of the stretch count: a decision taken at that moment could not have known more.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from learning.trade_evidence import TradeEvidence, trade_evidence
 from market.candles import Floats, Ints
 from market.timeframe import Timeframe
 
-__all__ = ["ShadowRows", "shadow_rows", "shadow_skill", "shadow_trades"]
+__all__ = ["ShadowRows", "restored_skill", "shadow_rows", "shadow_skill", "shadow_trades"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -123,3 +125,9 @@ def shadow_trades(engine: Engine, *, bundle_hash: str, timeframe: Timeframe, fir
         end_index=end,
         bars_per_year=timeframe.bars_per_year,
     )
+
+
+def restored_skill(stored: Mapping[str, Any]) -> ShadowEvidence:
+    """Paired evidence as it was before JSON, where NaN had to become null."""
+    values: dict[str, Any] = {name: np.nan if value is None else value for name, value in stored.items()}
+    return ShadowEvidence(**values)

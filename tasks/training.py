@@ -14,7 +14,7 @@ from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, RowMapping, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from infra.bootstrap import App, open_app
@@ -220,7 +220,7 @@ def _finished(app: App, key: str) -> dict[str, object] | None:
     return _facts(row, trained_now=False)
 
 
-def _facts(row: Mapping[str, object], *, trained_now: bool) -> dict[str, object]:
+def _facts(row: RowMapping, *, trained_now: bool) -> dict[str, object]:
     return {
         "key": row["key"],
         "model_name": row["model_name"],

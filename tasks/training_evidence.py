@@ -7,6 +7,7 @@ count, probability of backtest overfitting, and the curves that people want to s
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from math import isfinite
 
 import numpy as np
 
@@ -16,10 +17,9 @@ from learning.overfitting import probability_of_overfitting
 from learning.shadow import paired_evidence
 from learning.trade_evidence import trade_evidence
 from learning.training import TrainingResult
-from market.candles import Floats
 from market.timeframe import Timeframe
 
-__all__ = ["ledger_rows", "training_evidence"]
+__all__ = ["json_ready", "ledger_rows", "training_evidence"]
 
 _CURVE_POINTS = 400
 
@@ -52,45 +52,59 @@ def training_evidence(
     matrix = np.stack([result.bar_returns[name] for name in configurations], axis=1)
     winning = rows.ensemble.max(axis=1)
     step = max(result.equity.size // _CURVE_POINTS, 1)
-    return {
-        "skill": skill,
-        "trades": asdict(
-            trade_evidence(
-                net=trades.net[done],
-                size=trades.size[done],
-                exit_index=trades.exit_index[done],
-                first_index=first,
-                end_index=end,
-                bars_per_year=timeframe.bars_per_year,
-            )
-        ),
-        "deflated_sharpe": asdict(deflated_sharpe(ours, trials=trials, dependence_lag=horizon_bars)),
-        "pbo": asdict(probability_of_overfitting(matrix)),
-        "trials": trials,
-        "confidence_std": float(winning.std()),
-        "confidence_spread": float(np.quantile(winning, 0.9) - np.quantile(winning, 0.1)),
-        "reliability": {name: np.asarray(value).tolist() for name, value in asdict(result.reliability).items()},
-        "equity": {
-            "time_ms": [timeframe.open_time(int(i)) for i in result.equity_index[::step]],
-            "value": result.equity[::step].tolist(),
-        },
-    }
+    return json_ready(
+        {
+            "skill": skill,
+            "trades": asdict(
+                trade_evidence(
+                    net=trades.net[done],
+                    size=trades.size[done],
+                    exit_index=trades.exit_index[done],
+                    first_index=first,
+                    end_index=end,
+                    bars_per_year=timeframe.bars_per_year,
+                )
+            ),
+            "deflated_sharpe": asdict(deflated_sharpe(ours, trials=trials, dependence_lag=horizon_bars)),
+            "pbo": asdict(probability_of_overfitting(matrix)),
+            "trials": trials,
+            "confidence_std": float(winning.std()),
+            "confidence_spread": float(np.quantile(winning, 0.9) - np.quantile(winning, 0.1)),
+            "reliability": {name: np.asarray(value).tolist() for name, value in asdict(result.reliability).items()},
+            "equity": {
+                "time_ms": [timeframe.open_time(int(i)) for i in result.equity_index[::step]],
+                "value": result.equity[::step].tolist(),
+            },
+        }
+    )
 
 
-def ledger_rows(result: TrainingResult, *, timeframe: Timeframe) -> dict[str, Mapping[str, object]]:
+def json_ready(values: Mapping[str, object]) -> dict[str, object]:
+    """The same values with None for NaN and infinities, which strict JSON does not have."""
+    return {name: _ready(value) for name, value in values.items()}
+
+
+def _ready(value: object) -> object:
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return json_ready(value)
+    if isinstance(value, list | tuple):
+        return [_ready(one) for one in value]
+    return value
+
+
+def ledger_rows(result: TrainingResult, *, timeframe: Timeframe) -> dict[str, dict[str, object]]:
     """One ledger entry per configuration whose trades were looked at, with its scores."""
     strategies = result.evaluation["strategies"]
     assert isinstance(strategies, dict)  # evaluation_facts builds it as a dict
     names = [name for name in ("ensemble", *result.scored.model_names) if name in result.bar_returns]
     return {
-        name: {**strategies.get(name, {}), "sharpe_per_year": _finite(_sharpe(result.bar_returns[name], timeframe))}
+        name: json_ready(
+            {
+                **strategies.get(name, {}),
+                "sharpe_per_year": sharpe(result.bar_returns[name], bars_per_year=timeframe.bars_per_year),
+            }
+        )
         for name in names
     }
-
-
-def _sharpe(returns: Floats, timeframe: Timeframe) -> float | None:
-    return sharpe(returns, bars_per_year=timeframe.bars_per_year)
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and np.isfinite(value) else None

@@ -10,8 +10,8 @@ from features.contract import FeatureContract
 from infra.bootstrap import App
 from market.errors import LockstepError
 from market.timeframe import Timeframe
-from tasks.collecting import symbols_in_use
 from tasks.plan import Stretches, contract_of, plan_stretches, timeframe_of
+from tasks.symbols import symbols_in_use
 
 __all__ = ["Window", "current_window"]
 

@@ -31,6 +31,7 @@ def test_synthetic_symbols_are_recognised():
     """Synthetic markets carry their mark in the name."""
     assert is_synthetic("SYNBTCUSDT")
     assert not is_synthetic("BTCUSDT")
+    assert not is_synthetic("SYNUSDT")  # a real coin
 
 
 @pytest.mark.parametrize(("name", "ms"), [("1m", 60_000), ("5m", 300_000), ("4h", 14_400_000), ("1d", 86_400_000)])

@@ -1,0 +1,32 @@
+"""What is known at the close of a bar: one compiled kernel, its definitions, and the contract over both.
+
+Batch and stream run the same step, so what a model is trained on and what it is served are the same bytes. A row is
+a function of at most ``block + warmup`` bars. No I/O, no settings, no clock; nothing is ever filled backwards.
+"""
+
+from features.batch import FeatureBlock, compute_features, compute_many
+from features.contract import FeatureContract, FeatureSpec, running_contract
+from features.definitions import FEATURES, FeatureDefinition
+from features.errors import ContractError, FeatureError
+from features.inputs import BarInputs, Column, assemble_inputs
+from features.reasons import Reason, describe
+from features.stream import FeatureStream
+
+__all__ = [
+    "FEATURES",
+    "BarInputs",
+    "Column",
+    "ContractError",
+    "FeatureBlock",
+    "FeatureContract",
+    "FeatureDefinition",
+    "FeatureError",
+    "FeatureSpec",
+    "FeatureStream",
+    "Reason",
+    "assemble_inputs",
+    "compute_features",
+    "compute_many",
+    "describe",
+    "running_contract",
+]

@@ -1,0 +1,110 @@
+"""How complete is a candle history, and where are its holes?
+
+Coverage counts real bars against the absolute grid over a stated window. A hole is a run of bars the history does not
+have; a quiet run is a run of bars that exist but traded nothing (an outage or a dead contract looks like that). Nothing
+is repaired here: the answer is a value that reports, gates and the operator read.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from market.candles import Candles, Ints
+from market.timeframe import Timeframe
+
+__all__ = ["BarRun", "Coverage", "measure_coverage"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BarRun:
+    """``bars`` consecutive bars; ``first_ms`` and ``last_ms`` are the open times of the first and the last of them."""
+
+    first_ms: int
+    last_ms: int
+    bars: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """What a history holds of the bars that open in ``[start_ms, end_ms)``.
+
+    ``first_ms`` and ``last_ms`` are the first and last open times found (None in an empty window), ``share`` is
+    ``rows / expected`` (0.0 where nothing was expected), ``gaps`` the holes oldest first, holes at both ends of the
+    window included, ``quiet`` the runs of at least ``quiet_bars`` bars without volume.
+    """
+
+    symbol: str
+    timeframe: Timeframe
+    start_ms: int
+    end_ms: int
+    first_ms: int | None
+    last_ms: int | None
+    expected: int
+    rows: int
+    share: float
+    gaps: tuple[BarRun, ...]
+    zero_volume: int
+    quiet: tuple[BarRun, ...]
+
+    @property
+    def missing(self) -> int:
+        """Bars expected but not there."""
+        return self.expected - self.rows
+
+
+def measure_coverage(
+    candles: Candles, *, start_ms: int | None = None, end_ms: int | None = None, quiet_bars: int = 12
+) -> Coverage:
+    """Measure checked candles over ``[start_ms, end_ms)``; None takes the first bar and the end of the last."""
+    step = candles.timeframe.ms
+    inside = candles.between(start_ms, end_ms)
+    times = inside.open_time
+    lo = _ceil(start_ms, step) if start_ms is not None else (int(times[0]) if times.size else 0)
+    hi = _ceil(end_ms, step) if end_ms is not None else (int(times[-1]) + step if times.size else lo)
+    expected = max((hi - lo) // step, 0)
+    silent = inside.volume == 0
+    return Coverage(
+        symbol=candles.symbol,
+        timeframe=candles.timeframe,
+        start_ms=lo,
+        end_ms=hi,
+        first_ms=int(times[0]) if times.size else None,
+        last_ms=int(times[-1]) if times.size else None,
+        expected=expected,
+        rows=len(inside),
+        share=len(inside) / expected if expected else 0.0,
+        gaps=_gaps(times, lo=lo, hi=hi, step=step),
+        zero_volume=int(silent.sum()),
+        quiet=_quiet_runs(times, silent, step=step, at_least=quiet_bars),
+    )
+
+
+def _ceil(time_ms: int, step: int) -> int:
+    return -(-time_ms // step) * step
+
+
+def _gaps(times: Ints, *, lo: int, hi: int, step: int) -> tuple[BarRun, ...]:
+    edges = np.concatenate(([lo - step], times, [hi]))
+    holes = np.flatnonzero(np.diff(edges) > step)
+    return tuple(
+        BarRun(
+            first_ms=int(edges[i]) + step,
+            last_ms=int(edges[i + 1]) - step,
+            bars=int(edges[i + 1] - edges[i]) // step - 1,
+        )
+        for i in holes
+    )
+
+
+def _quiet_runs(times: Ints, silent: NDArray[np.bool_], *, step: int, at_least: int) -> tuple[BarRun, ...]:
+    where = np.flatnonzero(silent)
+    if where.size == 0:
+        return ()
+    apart = (np.diff(where) > 1) | (np.diff(times[where]) > step)
+    runs = np.split(where, np.flatnonzero(apart) + 1)
+    return tuple(
+        BarRun(first_ms=int(times[run[0]]), last_ms=int(times[run[-1]]), bars=int(run.size))
+        for run in runs
+        if run.size >= at_least
+    )

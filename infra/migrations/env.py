@@ -1,0 +1,16 @@
+"""How does Alembic run our migrations?
+
+On the connection that ``infra/schema.py`` hands over, inside its transaction and under its lock; never by itself.
+"""
+
+from alembic import context
+
+from infra.tables import METADATA
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=METADATA,
+    compare_type=True,
+    compare_server_default=True,
+)
+context.run_migrations()

@@ -1,0 +1,245 @@
+"""Which settings exist, with which default, bounds and unit?
+
+One frozen group per concern; an unknown key is refused. A number that only a model can know (thresholds, weights) is
+never a setting: it is learnt and sealed in the bundle. ``infra/settings.py`` says where values come from.
+
+    >>> LabelSettings().horizon_bars
+    48
+"""
+
+import json
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic_settings import NoDecode
+
+from market.errors import MarketError
+from market.symbols import venue_symbol
+from market.timeframe import Timeframe
+
+__all__ = [
+    "DataSettings",
+    "DatabaseSettings",
+    "DecisionSettings",
+    "FeatureSettings",
+    "GateSettings",
+    "LabelSettings",
+    "RegistrySettings",
+    "ServingSettings",
+    "SettingsGroup",
+    "ShadowSettings",
+    "TrainingSettings",
+]
+
+
+def _timeframe_name(text: str) -> str:
+    try:
+        return Timeframe.parse(text).name
+    except MarketError as error:
+        raise ValueError(f"{error.why}; {error.remedy}") from None
+
+
+def _symbol_name(text: str) -> str:
+    try:
+        return venue_symbol(text)
+    except MarketError as error:
+        raise ValueError(f"{error.why}; {error.remedy}") from None
+
+
+def _listed(value: object) -> object:
+    """A list written as one line: ``BTCUSDT,ETHUSDT`` or ``["BTCUSDT", "ETHUSDT"]``."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _all_different(value: tuple[str, ...]) -> tuple[str, ...]:
+    twice = sorted({name for name in value if value.count(name) > 1})
+    if twice:
+        raise ValueError(f"each symbol once; repeated: {', '.join(twice)}")
+    return value
+
+
+TimeframeName = Annotated[str, AfterValidator(_timeframe_name)]
+Symbol = Annotated[str, AfterValidator(_symbol_name)]
+Symbols = Annotated[tuple[Symbol, ...], NoDecode, BeforeValidator(_listed), AfterValidator(_all_different)]
+
+
+class SettingsGroup(BaseModel):
+    """A frozen group of settings that refuses unknown keys and numbers that are not finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+
+class DatabaseSettings(SettingsGroup):
+    """Where PostgreSQL is."""
+
+    url: SecretStr | None = Field(
+        default=None,
+        description="Address of a PostgreSQL server, `postgresql+psycopg://user:password@host:5432/name`; "
+        "none starts the embedded server in the home",
+    )
+    pool_size: int = Field(default=5, ge=1, le=100, description="Connections a process keeps open")
+    connect_timeout_s: int = Field(default=10, ge=2, le=300, description="Seconds to wait for a connection")
+
+
+class DataSettings(SettingsGroup):
+    """Which bars are collected, from where."""
+
+    timeframe: TimeframeName = Field(default="5m", description="Length of a bar: 1m, 5m, 15m, 1h, ...")
+    exchange: str = Field(
+        default="binanceusdm", pattern=r"^[a-z0-9]+$", description="Venue of the candles, as ccxt names it"
+    )
+    exchange_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s/]+/?$",
+        description="Origin used instead of the venue's own, for a proxy or a loopback exchange",
+    )
+    symbols: Symbols = Field(default=(), description="Markets to follow; none means those the lake holds")
+    settle_delay_s: int = Field(
+        default=5, ge=0, le=300, description="Seconds after the close until a bar counts as final"
+    )
+    min_coverage: float = Field(default=0.95, ge=0.5, le=1.0, description="Share of bars a symbol must have to be used")
+    history_days: int = Field(default=120, ge=1, le=3650, description="Days of history a first collection fetches")
+    max_retries: int = Field(default=5, ge=0, le=20, description="Retries of one request to the venue")
+    request_timeout_s: float = Field(default=15.0, ge=1, le=300, description="Seconds to wait for one answer")
+
+
+class FeatureSettings(SettingsGroup):
+    """How features are anchored and when a row is valid; all of it is part of the contract's fingerprint."""
+
+    reference_symbol: Symbol = Field(default="BTCUSDT", description="Market of the reference-return features")
+    block_bars: int = Field(default=2016, ge=64, le=100_000, description="Bars after which state is reset")
+    warmup_bars: int = Field(default=1152, ge=64, le=100_000, description="Bars replayed before a block")
+    max_filled: int = Field(default=12, ge=0, le=10_000, description="Missing bars tolerated in the fill window")
+    fill_window_bars: int = Field(default=288, ge=1, le=100_000, description="Bars in which missing bars are counted")
+
+    @model_validator(mode="after")
+    def _fill_window_fits(self) -> Self:
+        if self.fill_window_bars > self.warmup_bars:
+            raise ValueError("fill_window_bars must not exceed warmup_bars: no row could be valid after a reset")
+        if self.max_filled >= self.fill_window_bars:
+            raise ValueError("max_filled must be less than fill_window_bars: no gap would ever be refused")
+        return self
+
+
+class LabelSettings(SettingsGroup):
+    """Exits and costs of the simulated trades; the fingerprint of these is the label spec."""
+
+    horizon_bars: int = Field(default=48, ge=1, le=10_000, description="Bars after which a trade is closed")
+    profit_atr: float = Field(default=4.0, gt=0, le=100, description="Distance of the profit barrier, in ATR")
+    stop_atr: float = Field(default=4.0, gt=0, le=100, description="Distance of the stop barrier, in ATR")
+    taker_fee_bps: float = Field(default=5.0, ge=0, le=100, description="Fee per side, in basis points")
+    slippage_bps: float = Field(
+        default=1.0, ge=0, le=100, description="Slippage per side at average volatility, in bps"
+    )
+    slippage_vol_floor: float = Field(default=0.5, ge=0, le=10, description="Least multiple the slippage shrinks to")
+
+
+class TrainingSettings(SettingsGroup):
+    """How models are fitted walk-forward."""
+
+    mode: Literal["expanding", "rolling"] = Field(default="expanding", description="How training windows move")
+    folds: int = Field(default=5, ge=2, le=50, description="Test windows in time")
+    min_train_days: int = Field(default=20, ge=1, le=3650, description="Days before the first test window")
+    gap_bars: int = Field(default=0, ge=0, le=100_000, description="Bars kept empty beyond each label's own end")
+    sample_every_bars: int = Field(default=3, ge=1, le=1000, description="One training row every so many bars")
+    seed: int = Field(default=7, ge=0, le=2**31 - 1, description="Seed of everything random in a training")
+    threads: int = Field(default=0, ge=0, le=1024, description="Threads of a fit; 0 takes all cores")
+    learning_rate: float = Field(default=0.05, gt=0, le=1, description="Shrinkage of both tree models")
+    early_stopping_rounds: int = Field(default=25, ge=1, le=10_000, description="Rounds without gain before a stop")
+    lightgbm_trees: int = Field(default=200, ge=1, le=20_000, description="Most boosting rounds of LightGBM")
+    lightgbm_leaves: int = Field(default=31, ge=2, le=4096, description="Leaves of one LightGBM tree")
+    xgboost_trees: int = Field(default=200, ge=1, le=20_000, description="Most boosting rounds of XGBoost")
+    xgboost_depth: int = Field(default=5, ge=1, le=20, description="Depth of one XGBoost tree")
+    logistic_c: float = Field(default=0.1, gt=0, le=1e6, description="Inverse regularisation of the logistic model")
+
+
+class DecisionSettings(SettingsGroup):
+    """The decision policy sealed into the next bundle; thresholds are learnt and the horizon is the label's."""
+
+    consensus_share: float = Field(default=0.60, ge=0, le=1, description="Share of healthy weight an action needs")
+    strong_share: float = Field(default=0.75, ge=0, le=1, description="Share that counts as strong consensus")
+    unanimous_multiplier: float = Field(default=1.2, ge=0, le=10, description="Confidence multiple, all agree")
+    strong_multiplier: float = Field(default=1.1, ge=0, le=10, description="Confidence multiple, strong consensus")
+    split_multiplier: float = Field(default=0.8, ge=0, le=10, description="Confidence multiple, bare consensus")
+    confidence_cap: float = Field(default=1.0, ge=0, le=1, description="Most confidence a decision reports")
+    min_healthy: int = Field(default=2, ge=1, le=100, description="Models that must be healthy for any action")
+    volatility_limit: float = Field(default=0.05, gt=0, le=1, description="Daily volatility (fraction) called high")
+    volatility_confidence: float = Field(default=0.70, ge=0, le=1, description="Confidence needed when it is high")
+    supervisor_window: int = Field(default=50, ge=1, le=10_000, description="Last actions the supervisor watches")
+    supervisor_min: int = Field(default=20, ge=1, le=10_000, description="Actions before the supervisor judges")
+    supervisor_share: float = Field(default=0.70, ge=0, le=1, description="Share of one side that blocks that side")
+    max_positions: int = Field(default=5, ge=1, le=1000, description="Open positions at once")
+    max_exposure: float = Field(default=1.0, gt=0, le=2, description="Sum of open sizes, as a fraction of equity")
+    size_base: float = Field(
+        default=0.02, gt=0, le=1, description="Size at full confidence and target volatility, fraction"
+    )
+    size_cap: float = Field(default=0.10, gt=0, le=0.5, description="Largest size of one position, fraction of equity")
+    volatility_target: float = Field(
+        default=0.01, gt=0, le=1, description="Daily volatility (fraction) size is scaled to"
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        for low, high in (
+            ("consensus_share", "strong_share"),
+            ("supervisor_min", "supervisor_window"),
+            ("size_base", "size_cap"),
+        ):
+            if getattr(self, low) > getattr(self, high):
+                raise ValueError(f"{low} must not exceed {high}")
+        return self
+
+
+class GateSettings(SettingsGroup):
+    """What a challenger must show; a profile sets every threshold, a value given here replaces the profile's."""
+
+    profile: Literal["paper", "strict"] = Field(default="paper", description="Table of thresholds to start from")
+    min_sharpe: float | None = Field(default=None, ge=-10, le=10, description="Annualised Sharpe ratio, at least")
+    min_profit_factor: float | None = Field(default=None, ge=0, le=10, description="Gains over losses, at least")
+    max_drawdown: float | None = Field(
+        default=None, gt=0, le=1, description="Drawdown as a fraction of equity, at most"
+    )
+    min_trades: int | None = Field(default=None, ge=0, le=100_000, description="Trades in the evaluation, at least")
+    min_improvement: float | None = Field(default=None, ge=-1, le=1, description="Gain over the champion, at least")
+    min_deflated_sharpe: float | None = Field(
+        default=None, ge=0, le=1, description="Deflated Sharpe probability, at least"
+    )
+    max_pbo: float | None = Field(default=None, ge=0, le=1, description="Probability of backtest overfitting, at most")
+
+
+class ShadowSettings(SettingsGroup):
+    """How long a challenger runs beside the champion, and what counts as proof."""
+
+    shadow_days: int = Field(default=14, ge=1, le=365, description="Days held back for the shadow run")
+    serve_days: int = Field(default=2, ge=1, le=365, description="Days held back after it for serving")
+    min_resolved: int = Field(default=100, ge=1, le=1_000_000, description="Resolved predictions, at least")
+    min_independent: int = Field(
+        default=50, ge=1, le=1_000_000, description="Label windows that do not overlap, at least"
+    )
+    alpha: float = Field(default=0.05, gt=0, lt=0.5, description="Chance of a false promotion that is accepted")
+
+
+class ServingSettings(SettingsGroup):
+    """What the worker may do, and when it stands still."""
+
+    mode: Literal["observe", "paper", "live"] = Field(
+        default="observe", description="observe records decisions, paper trades them on paper, live publishes signals"
+    )
+    max_age_bars: int = Field(default=2, ge=1, le=100, description="Age of the last bar beyond which data are stale")
+    max_model_age_days: int = Field(default=90, ge=1, le=3650, description="Days after training until a model expires")
+
+
+class RegistrySettings(SettingsGroup):
+    """Where models are registered."""
+
+    model_name: str = Field(
+        default="lockstep", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="Name of the registered model"
+    )
+    tracking_uri: str | None = Field(
+        default=None, repr=False, description="MLflow server or database; none uses a database beside Lockstep's own"
+    )
+    keep: int = Field(default=10, ge=2, le=1000, description="Bundles kept in the local cache")

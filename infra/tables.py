@@ -1,0 +1,346 @@
+"""Which facts does Lockstep keep in PostgreSQL, and in which columns?
+
+SQLAlchemy Core tables, one ``MetaData``. Every ``*_ms`` column is a bigint of UTC milliseconds (a bar is named by its
+open time); every time of day is ``timestamptz``. A column is NOT NULL unless its absence means something.
+JSON columns hold strict JSON: NaN and infinity are refused (``database.py``), a missing number is ``null``.
+
+A change here needs a migration: a test compares these tables with a migrated database.
+
+    >>> [column.name for column in outcomes.primary_key]
+    ['label_spec', 'symbol', 'bar_ms']
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Double,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.types import TypeEngine
+
+__all__ = [
+    "METADATA",
+    "bundles",
+    "coverage",
+    "decision_cards",
+    "deployments",
+    "drift_runs",
+    "feature_rows",
+    "heartbeats",
+    "outcomes",
+    "paper_trades",
+    "parity_runs",
+    "predictions",
+    "probe",
+    "signals",
+    "snapshots",
+    "switches",
+    "training_runs",
+    "trials",
+]
+
+METADATA = MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_%(column_0_N_name)s_ix",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "pk": "%(table_name)s_pkey",
+    }
+)
+
+
+def _id() -> Column[int]:
+    return Column("id", BigInteger, Identity(), primary_key=True)
+
+
+def _key(name: str, kind: type[TypeEngine[Any]] = Text) -> Column[Any]:
+    return Column(name, kind, primary_key=True, autoincrement=False)
+
+
+def _column(name: str, kind: TypeEngine[Any] | type[TypeEngine[Any]]) -> Column[Any]:
+    return Column(name, kind, nullable=False)
+
+
+def _null(name: str, kind: TypeEngine[Any] | type[TypeEngine[Any]]) -> Column[Any]:
+    return Column(name, kind, nullable=True)
+
+
+def _at(name: str) -> Column[Any]:
+    return Column(name, DateTime(timezone=True), nullable=False, server_default=func.now())
+
+
+snapshots = Table(
+    "snapshots",
+    METADATA,
+    _key("id"),
+    _column("symbols", JSONB),
+    _column("timeframe", Text),
+    _column("rows", BigInteger),
+    _column("first_ms", BigInteger),
+    _column("last_ms", BigInteger),
+    _column("sources", JSONB),
+    _column("synthetic", Boolean),
+    _at("created_at"),
+    comment="What was read from the lake for one training; the id is a hash over the content",
+)
+
+coverage = Table(
+    "coverage",
+    METADATA,
+    _key("symbol"),
+    _key("kind"),
+    _key("timeframe"),
+    _column("first_ms", BigInteger),
+    _column("last_ms", BigInteger),
+    _column("rows", BigInteger),
+    _column("missing", BigInteger),
+    _column("coverage", Double),
+    _column("source", Text),
+    _at("updated_at"),
+    comment="How complete the lake is, per symbol and kind; coverage is a share 0..1",
+)
+
+training_runs = Table(
+    "training_runs",
+    METADATA,
+    _key("key"),
+    _column("model_name", Text),
+    _column("snapshot_id", Text),
+    _column("status", Text),
+    _null("bundle_hash", Text),
+    _null("version", Integer),
+    _column("config", JSONB),
+    _null("evaluation", JSONB),
+    _at("started_at"),
+    _null("finished_at", DateTime(timezone=True)),
+    comment="One row per training; the key hashes its inputs",
+)
+
+trials = Table(
+    "trials",
+    METADATA,
+    _id(),
+    _column("snapshot_id", Text),
+    _column("run_key", Text),
+    _column("name", Text),
+    _column("params", JSONB),
+    _column("metrics", JSONB),
+    _at("created_at"),
+    UniqueConstraint("run_key", "name"),
+    comment="Every configuration ever tried; deflated Sharpe and PBO count these rows",
+)
+
+bundles = Table(
+    "bundles",
+    METADATA,
+    _key("bundle_hash"),
+    _column("model_name", Text),
+    _column("version", Integer),
+    _column("contract", Text),
+    _column("label_spec", Text),
+    _column("synthetic", Boolean),
+    _column("train_end_ms", BigInteger),
+    _column("facts", JSONB),
+    _at("created_at"),
+    comment="Every sealed bundle that was registered",
+)
+
+deployments = Table(
+    "deployments",
+    METADATA,
+    _id(),
+    _column("model_name", Text),
+    _column("bundle_hash", Text),
+    _column("version", Integer),
+    _null("previous_hash", Text),
+    _column("action", Text),
+    _null("card_id", BigInteger),
+    _column("why", Text),
+    _column("who", Text),
+    _at("created_at"),
+    Index(None, "model_name", "id"),
+    comment="Every change of champion; the last row of a model is the truth",
+)
+
+decision_cards = Table(
+    "decision_cards",
+    METADATA,
+    _id(),
+    _column("model_name", Text),
+    _column("bundle_hash", Text),
+    _null("champion_hash", Text),
+    _column("verdict", Text),
+    _column("reason", Text),
+    _column("gates", JSONB),
+    _column("evidence", JSONB),
+    _column("content_hash", Text),
+    _at("created_at"),
+    UniqueConstraint("content_hash"),
+    comment="Why a challenger was promoted or refused: every number and where it came from",
+)
+
+feature_rows = Table(
+    "feature_rows",
+    METADATA,
+    _key("contract"),
+    _key("symbol"),
+    _key("bar_ms", BigInteger),
+    _column("features", LargeBinary),
+    _column("reason", Integer),
+    _column("known_at_ms", BigInteger),
+    comment="The exact float32 bytes predicted on, little endian, in contract order",
+)
+
+predictions = Table(
+    "predictions",
+    METADATA,
+    _id(),
+    _column("model_name", Text),
+    _column("bundle_hash", Text),
+    _column("symbol", Text),
+    _column("bar_ms", BigInteger),
+    _column("role", Text),
+    _column("run", Text),
+    _column("contract", Text),
+    _column("model_probabilities", ARRAY(Double)),
+    _column("probabilities", ARRAY(Double)),
+    _column("votes", ARRAY(Integer)),
+    _column("action", SmallInteger),
+    _column("confidence", Double),
+    _column("size", Double),
+    _column("steps", JSONB),
+    _column("output_hash", Text),
+    _at("decided_at"),
+    UniqueConstraint("bundle_hash", "symbol", "bar_ms"),
+    Index(None, "model_name", "bar_ms"),
+    comment="model_probabilities is (models*3), each in class order 0 HOLD 1 BUY 2 SELL",
+)
+
+signals = Table(
+    "signals",
+    METADATA,
+    _id(),
+    _column("model_name", Text),
+    _column("symbol", Text),
+    _column("bar_ms", BigInteger),
+    _column("state", Text),
+    _column("reason", Text),
+    _column("action", SmallInteger),
+    _null("confidence", Double),
+    _null("size", Double),
+    _null("bundle_hash", Text),
+    _null("version", Integer),
+    _column("run", Text),
+    _column("steps", JSONB),
+    _at("decided_at"),
+    UniqueConstraint("model_name", "symbol", "bar_ms"),
+    comment="What was said to the outside at each bar, or why nothing was",
+)
+
+paper_trades = Table(
+    "paper_trades",
+    METADATA,
+    _key("bundle_hash"),
+    _key("symbol"),
+    _key("bar_ms", BigInteger),
+    _column("label_spec", Text),
+    _column("side", SmallInteger),
+    _column("size", Double),
+    _column("atr_fraction", Double),
+    _column("vol_ratio", Double),
+    _column("entry_ms", BigInteger),
+    _null("exit_ms", BigInteger),
+    _null("net", Double),
+    _null("gross", Double),
+    _null("funding", Double),
+    _null("barrier", SmallInteger),
+    comment="Paper positions; side 1 long, -1 short; results are fractions of notional",
+)
+
+outcomes = Table(
+    "outcomes",
+    METADATA,
+    _key("label_spec"),
+    _key("symbol"),
+    _key("bar_ms", BigInteger),
+    _column("label", SmallInteger),
+    _null("net_long", Double),
+    _null("net_short", Double),
+    _column("exit_ms", BigInteger),
+    _at("resolved_at"),
+    comment="What both sides would have earned from each bar, once its horizon is over",
+)
+
+drift_runs = Table(
+    "drift_runs",
+    METADATA,
+    _id(),
+    _column("model_name", Text),
+    _column("bundle_hash", Text),
+    _column("first_ms", BigInteger),
+    _column("last_ms", BigInteger),
+    _column("rows", BigInteger),
+    _column("verdict", Text),
+    _column("features", JSONB),
+    _at("created_at"),
+    Index(None, "model_name", "id"),
+    comment="Each comparison of served features with the bundle's reference",
+)
+
+parity_runs = Table(
+    "parity_runs",
+    METADATA,
+    _id(),
+    _column("model_name", Text),
+    _column("contract", Text),
+    _column("first_ms", BigInteger),
+    _column("last_ms", BigInteger),
+    _column("rows", BigInteger),
+    _column("identical", BigInteger),
+    _null("first_mismatch", JSONB),
+    _at("created_at"),
+    Index(None, "model_name", "id"),
+    comment="Each recomputation of served feature bytes from the lake",
+)
+
+heartbeats = Table(
+    "heartbeats",
+    METADATA,
+    _key("component"),
+    _at("at"),
+    _column("detail", JSONB),
+    comment="When each component last showed that it runs",
+)
+
+switches = Table(
+    "switches",
+    METADATA,
+    _key("name"),
+    _column("value", Text),
+    _column("why", Text),
+    _column("who", Text),
+    _at("at"),
+    comment="Decisions of people that every process obeys at once, such as halt",
+)
+
+probe = Table(
+    "probe",
+    METADATA,
+    _id(),
+    _column("token", Text),
+    comment="Written and read back at every start; always empty between starts",
+)

@@ -1,0 +1,178 @@
+"""How good were the out-of-fold predictions and decisions, beside doing something simpler?
+
+Every fold after the warm-up is decided with what was known before it began; every strategy is scored on the same
+bars. Trades start flat in every fold. Numbers come from ``learning.metrics``; a number that cannot be had is None.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.contract import FeatureContract
+from learning.backtest import (
+    TradeTable,
+    booked_returns,
+    decide,
+    dense_market,
+    dense_probabilities,
+    equity_curve,
+    join_trades,
+    trades_of,
+)
+from learning.baselines import buy_and_hold, primary_rule
+from learning.combination import Combination
+from learning.config import TrainingConfig
+from learning.labels import UNRESOLVED
+from learning.metrics import brier, hit_rate, log_loss, max_drawdown, profit_factor, sharpe
+from learning.panel import Panel
+from learning.walk_forward import Fold
+from market.barriers import BarrierSpec
+from market.candles import Floats, Ints
+from market.timeframe import Timeframe
+from registry.predictors import ensemble_mean
+from serving.decision import funnel
+
+__all__ = ["PRIMARY_FEATURE", "ScoredFold", "ScoredRows", "Strategies", "score_fold", "scored_rows", "strategies"]
+
+PRIMARY_FEATURE = "ema_9_21_diff"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ScoredFold:
+    """One judged test window: probabilities of its ``rows (n,)`` and the trades of each strategy, by name."""
+
+    fold: Fold
+    combination: Combination
+    rows: Ints
+    models: Floats
+    ensemble: Floats
+    climatology: Floats
+    trades: dict[str, TradeTable]
+    funnel: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ScoredRows:
+    """Every judged row that has a class, in panel order; probabilities ``(n, 3)``, ``models (M, n, 3)``."""
+
+    model_names: tuple[str, ...]
+    symbol_id: NDArray[np.int32]
+    bar_index: Ints
+    label_end: Ints
+    y: NDArray[np.int8]
+    fold: NDArray[np.int64]
+    ensemble: Floats
+    climatology: Floats
+    models: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Strategies:
+    """Strategies on the same bars ``first_index`` to ``end_index``: scores by name, and bar returns ``(T,)``."""
+
+    first_index: int
+    end_index: int
+    scores: dict[str, dict[str, float | int | None]]
+    bar_returns: dict[str, Floats]
+
+
+def score_fold(
+    panel: Panel, fold: Fold, raw: Floats, *, combination: Combination, climatology: Floats, config: TrainingConfig
+) -> ScoredFold:
+    """Decide one test window; ``raw (M, n, 3)`` on ``fold.test_rows``, ``climatology (3,)``."""
+    rows, base = fold.test_rows, config.policy
+    models = combination.calibrated(raw)
+    market = dense_market(panel, rows, first_index=fold.test_first_index, end_index=fold.test_end_index)
+    dense = dense_probabilities(market, rows, models)
+    decisions = decide(combination.policy(base), combination.weights, market, dense)
+    trades = {"ensemble": trades_of(decisions, market, panel)}
+    for m, name in enumerate(config.models):
+        alone = decide(combination.policy_alone(base, m), np.ones(1), market, dense[:, :, m : m + 1])
+        trades[name] = trades_of(alone, market, panel)
+    return ScoredFold(
+        fold=fold,
+        combination=combination,
+        rows=rows,
+        models=models,
+        ensemble=ensemble_mean(models, combination.weights),
+        climatology=np.broadcast_to(climatology, (rows.size, 3)),
+        trades=trades,
+        funnel=funnel(decisions.step[market.eligible]),
+    )
+
+
+def scored_rows(panel: Panel, scored: Sequence[ScoredFold], *, model_names: tuple[str, ...]) -> ScoredRows:
+    """The rows of all judged folds that have a class."""
+    rows = np.concatenate([one.rows for one in scored])
+    known = panel.y[rows] != UNRESOLVED
+    numbers = np.concatenate([np.full(one.rows.size, one.fold.number, dtype=np.int64) for one in scored])
+    return ScoredRows(
+        model_names=model_names,
+        symbol_id=panel.symbol_id[rows[known]],
+        bar_index=panel.bar_index[rows[known]],
+        label_end=panel.label_end[rows[known]],
+        y=panel.y[rows[known]],
+        fold=numbers[known],
+        ensemble=np.concatenate([one.ensemble for one in scored])[known],
+        climatology=np.concatenate([one.climatology for one in scored])[known],
+        models=np.concatenate([one.models for one in scored], axis=1)[:, known],
+    )
+
+
+def strategies(
+    panel: Panel,
+    scored: Sequence[ScoredFold],
+    rows: ScoredRows,
+    *,
+    contract: FeatureContract,
+    spec: BarrierSpec,
+    config: TrainingConfig,
+) -> Strategies:
+    """Score the ensemble, each model alone and the baselines over all judged folds."""
+    first, end = scored[0].fold.test_first_index, scored[-1].fold.test_end_index
+    per_year = Timeframe(contract.timeframe_ms).bars_per_year
+    forecasts = {"ensemble": rows.ensemble, "climatology": rows.climatology}
+    forecasts.update(zip(rows.model_names, rows.models, strict=True))
+    judged = np.concatenate([one.rows for one in scored])
+    tables = {name: join_trades([one.trades[name] for one in scored]) for name in scored[0].trades}
+    if PRIMARY_FEATURE in contract.names:
+        tables["primary_rule"] = primary_rule(
+            panel,
+            judged,
+            column=contract.index_of(PRIMARY_FEATURE),
+            size=config.policy.size_base,
+            horizon_bars=spec.horizon_bars,
+        )
+    returns = {name: booked_returns(table, first_index=first, end_index=end) for name, table in tables.items()}
+    scores: dict[str, dict[str, float | int | None]] = {}
+    for name in ("ensemble", *rows.model_names, "climatology", "primary_rule"):
+        scores[name] = _forecast(forecasts.get(name), rows.y)
+        if name in tables:
+            scores[name].update(_trading(tables[name].results, returns[name], per_year))
+            scores[name]["unresolved"] = int((~tables[name].resolved).sum())
+    scores["no_trade"] = _forecast(None, rows.y) | _trading(np.zeros(0), np.zeros(end - first), per_year)
+    held = buy_and_hold(panel, judged, first_index=first, end_index=end, costs=spec.costs)
+    if held is not None:
+        returns["buy_and_hold"] = held[0]
+        scores["buy_and_hold"] = _forecast(None, rows.y) | _trading(held[1] / held[1].size, held[0], per_year)
+    return Strategies(first_index=first, end_index=end, scores=scores, bar_returns=returns)
+
+
+def _forecast(p: Floats | None, y: NDArray[np.int8]) -> dict[str, float | int | None]:
+    if p is None or y.size == 0:
+        return {"log_loss": None, "brier": None}
+    return {"log_loss": log_loss(p, y), "brier": brier(p, y)}
+
+
+def _trading(results: Floats, bar_returns: Floats, bars_per_year: int) -> dict[str, float | int | None]:
+    """``results (k,)`` of trades and the bar returns they were booked in, both fractions of equity."""
+    return {
+        "net_return": float(bar_returns.sum()),
+        "trades": int(results.size),
+        "hit_rate": hit_rate(results),
+        "sharpe": sharpe(bar_returns, bars_per_year=bars_per_year),
+        "profit_factor": profit_factor(results),
+        "max_drawdown": max_drawdown(equity_curve(bar_returns)),
+    }

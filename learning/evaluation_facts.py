@@ -1,0 +1,128 @@
+"""Which facts about a training does its bundle carry?
+
+One JSON-ready dict with stable snake_case keys, equal for equal inputs: no clock, no timings, None for what cannot
+be had.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learning.combination import Combination
+from learning.config import TrainingConfig
+from learning.evaluation import ScoredFold, ScoredRows, Strategies
+from learning.fold_models import WindowModels
+from learning.labels import UNRESOLVED
+from learning.metrics import calibration_slope, log_loss
+from learning.panel import Panel
+from learning.walk_forward import Fold
+from learning.weights import average_uniqueness
+
+__all__ = ["Facts", "evaluation_facts"]
+
+Facts = dict[str, object]
+
+
+def evaluation_facts(
+    panel: Panel,
+    folds: Sequence[Fold],
+    models: Sequence[WindowModels],
+    scored: Sequence[ScoredFold],
+    combination: Combination,
+    rows: ScoredRows,
+    compared: Strategies,
+    *,
+    config: TrainingConfig,
+) -> Facts:
+    """Everything worth keeping about one training, final window last in ``models``."""
+    unique = average_uniqueness(rows.symbol_id, rows.bar_index, rows.label_end)
+    steps: dict[str, int] = {}
+    for one in scored:
+        for name, count in one.funnel.items():
+            steps[name] = steps.get(name, 0) + count
+    by_number = {one.fold.number: one for one in scored}
+    return {
+        "strategies": compared.scores,
+        "folds": [_fold(panel, fold, models[fold.number], by_number.get(fold.number)) for fold in folds],
+        "final": {
+            "train_rows": int(models[-1].window.rows.size),
+            "rounds": _rounds(models[-1]),
+            **_combination(combination, config),
+        },
+        "scored": {
+            "folds": [one.fold.number + 1 for one in scored],
+            "first_index": compared.first_index,
+            "end_index": compared.end_index,
+            "decisions": int(sum(one.rows.size for one in scored)),
+            "rows": int(rows.y.size),
+            "effective_rows": float(unique.sum()),
+        },
+        "decision_steps": steps,
+        "class_shares": models[-1].window.shares.tolist(),
+        "observed_shares": _shares(rows.y),
+        "predicted_shares": _shares(rows.ensemble.argmax(axis=1)),
+        "mean_probabilities": rows.ensemble.mean(axis=0).tolist(),
+        "calibration_slope": calibration_slope(rows.ensemble, rows.y),
+        "sampling": {
+            "every_bars": config.sample_every_bars,
+            "rule": f"rows train where bar_index % {config.sample_every_bars} == 0; every valid bar is predicted",
+        },
+        "seed": config.seed,
+    }
+
+
+def _fold(panel: Panel, fold: Fold, models: WindowModels, scored: ScoredFold | None) -> Facts:
+    facts: Facts = {
+        "fold": fold.number + 1,
+        "train_rows": int(models.window.rows.size),
+        "test_first_index": fold.test_first_index,
+        "test_end_index": fold.test_end_index,
+        "test_rows": int(fold.test_rows.size),
+        "class_shares": models.window.shares.tolist(),
+        "rounds": _rounds(models),
+        "scored": scored is not None,
+    }
+    if scored is not None:
+        y = panel.y[scored.rows]
+        known = y != UNRESOLVED
+        results = scored.trades["ensemble"].results
+        facts.update(_choice(scored.combination))
+        facts.update(
+            log_loss=log_loss(scored.ensemble[known], y[known]) if known.any() else None,
+            climatology_log_loss=log_loss(scored.climatology[known], y[known]) if known.any() else None,
+            trades=int(results.size),
+            net_return=float(results.sum()),
+        )
+    return facts
+
+
+def _combination(combination: Combination, config: TrainingConfig) -> Facts:
+    names = config.models
+    return {
+        **_choice(combination),
+        "calibration_gain": {
+            name: one.gain for name, one in zip(names, combination.calibrations, strict=True) if one.kept
+        },
+        "thresholds_alone": {name: list(one.thresholds) for name, one in zip(names, combination.alone, strict=True)},
+    }
+
+
+def _choice(combination: Combination) -> Facts:
+    choice = combination.ensemble
+    return {
+        "weights": combination.weights.tolist(),
+        "thresholds": list(choice.thresholds),
+        "threshold_trades": choice.trades,
+        "threshold_net": choice.net,
+        "no_profitable_threshold": not choice.profitable,
+    }
+
+
+def _rounds(models: WindowModels) -> Mapping[str, int]:
+    return {one.part.name: one.rounds for one in models.fitted}
+
+
+def _shares(classes: NDArray[np.integer]) -> list[float]:
+    counts = np.bincount(classes, minlength=3)
+    return [int(count) / max(classes.size, 1) for count in counts]

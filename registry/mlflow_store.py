@@ -1,0 +1,269 @@
+"""How do bundles become versions that people can see, compare and point at?
+
+One registered MLflow model per ``model_name``; every version is one sealed bundle inside a models-from-code pyfunc,
+found again by its bundle hash, so registering twice gives the same version. Aliases ``champion``, ``challenger`` and
+``previous`` show the state that PostgreSQL's ``deployments`` decides. MLflow hashes no artifacts itself: what is
+downloaded is checked against the version's hash. No global state of MLflow is changed, and it is imported at the
+first question (3 s), not before.
+"""
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any, Literal
+
+from registry import mlflow_run
+from registry.errors import StoreError
+from registry.load import LoadedBundle, load_bundle
+from registry.manifest import read_sealed
+from registry.mlflow_access import asking, client_for
+from registry.model_card import model_card
+from registry.seal import place
+
+__all__ = ["Alias", "ModelStore", "RegisteredVersion"]
+
+Alias = Literal["challenger", "champion", "previous"]
+SYNCED = "lockstep.deployment"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredVersion:
+    """One version of the registered model as its tags describe it."""
+
+    version: int
+    bundle_hash: str
+    contract: str
+    synthetic: bool
+    created_ms: int
+    run_id: str
+    aliases: tuple[str, ...]
+
+
+class ModelStore:
+    """A view of one registered model in MLflow.
+
+    ``tracking_uri`` is a ``postgresql+psycopg://`` database of MLflow's own or the http(s) address of a server;
+    ``artifact_root`` is where artifacts of a new experiment go (None: where the server wants them).
+    """
+
+    def __init__(self, tracking_uri: str, *, artifact_root: Path | str | None, model_name: str) -> None:
+        self.tracking_uri = tracking_uri
+        self.artifact_root = artifact_root
+        self.model_name = model_name
+
+    def log_and_register(
+        self,
+        directory: Path | str,
+        bundle_hash: str,
+        *,
+        params: Mapping[str, object],
+        metrics: Mapping[str, object],
+        tags: Mapping[str, str],
+        artifacts: Sequence[Path] = (),
+    ) -> int:
+        """Log one run with the bundle and register it; returns the version, the same one for the same bundle.
+
+        Nested ``params`` and ``metrics`` are flattened, metrics that are no finite number are left out. The bundle
+        hash travels in the same statement that makes the version: killed at any point, a second call either finds
+        the version or makes it. Raises ``BundleError`` for a bundle that does not load here.
+        """
+        bundle = load_bundle(directory, expected_hash=bundle_hash)
+        with self._asking("the registration"):
+            found = self._find(bundle_hash)
+            if found is not None:
+                return found
+            run_id, artifact_uri = mlflow_run.log_run(
+                self._client,
+                self._experiment(),
+                bundle,
+                params=params,
+                metrics=metrics,
+                tags={**tags, **_bundle_tags(bundle)},
+                artifacts=artifacts,
+                model=lambda into: _save_pyfunc(Path(directory), bundle, into),
+            )
+            self._ensure_model()
+            self._client.create_model_version(
+                self.model_name,
+                source=f"{artifact_uri}/model",
+                run_id=run_id,
+                tags={**tags, **_bundle_tags(bundle)},
+                description=model_card(bundle),
+            )
+            # Two processes may have registered at once: everybody agrees on the first.
+            return self._find(bundle_hash) or 0
+
+    def find_version_by_hash(self, bundle_hash: str) -> int | None:
+        """The first version that holds this bundle, or None."""
+        with self._asking("a look-up"):
+            return self._find(bundle_hash)
+
+    def versions(self) -> tuple[RegisteredVersion, ...]:
+        """Every version, oldest first; empty when nothing was registered."""
+        with self._asking("the list of versions"):
+            aliases = self._aliases()
+            found: list[Any] = []
+            token = None
+            while True:
+                page = self._client.search_model_versions(f"name='{self.model_name}'", page_token=token)
+                found += page
+                token = page.token
+                if not token:
+                    break
+            return tuple(sorted((_described(one, aliases) for one in found), key=lambda one: one.version))
+
+    def version(self, version: int) -> RegisteredVersion:
+        """One version; raises ``StoreError`` when there is none or it is no bundle."""
+        with self._asking(f"version {version}"):
+            return _described(self._client.get_model_version(self.model_name, str(version)), self._aliases())
+
+    def get_alias(self, alias: Alias) -> int | None:
+        """The version an alias points at, or None."""
+        with self._asking(f"the alias {alias}"):
+            return self._aliases().get(alias)
+
+    def set_alias(self, alias: Alias, version: int) -> None:
+        """Point an alias at a version; doing it twice changes nothing."""
+        with self._asking(f"the alias {alias}"):
+            self._client.set_registered_model_alias(self.model_name, alias, str(version))
+
+    def remove_alias(self, alias: Alias) -> None:
+        """Remove an alias, if it is there."""
+        with self._asking(f"the alias {alias}"):
+            if alias in self._aliases():
+                self._client.delete_registered_model_alias(self.model_name, alias)
+
+    def synced_deployment(self) -> int | None:
+        """The id of the deployment the aliases were last moved for, or None."""
+        with self._asking("the tags"):
+            model = self._model()
+            found = None if model is None else model.tags.get(SYNCED)
+            return None if found is None else int(found)
+
+    def mark_synced(self, deployment_id: int) -> None:
+        """Note that the aliases show this deployment."""
+        with self._asking("the tags"):
+            self._client.set_registered_model_tag(self.model_name, SYNCED, str(deployment_id))
+
+    def download(self, version: int, destination: Path | str) -> str:
+        """Fetch a version's bundle to ``destination`` (verified, then renamed into place); returns its hash.
+
+        Raises ``BundleError`` when the stored artifacts are not what was registered.
+        """
+        target = Path(destination)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with self._asking(f"the download of version {version}"):
+            from mlflow.artifacts import download_artifacts
+
+            known = _described(self._client.get_model_version(self.model_name, str(version)), {})
+            source = self._client.get_model_version_download_uri(self.model_name, str(version))
+            with tempfile.TemporaryDirectory(prefix=".download-", dir=target.parent) as scratch:
+                made = download_artifacts(
+                    artifact_uri=f"{source}/artifacts/bundle", dst_path=scratch, tracking_uri=self.tracking_uri
+                )
+                read_sealed(Path(made), expected_hash=known.bundle_hash)
+                place(Path(made), target, known.bundle_hash)
+        return known.bundle_hash
+
+    @property
+    def _client(self) -> Any:
+        return client_for(self.tracking_uri)
+
+    def _asking(self, what: str) -> AbstractContextManager[None]:
+        return asking(self.tracking_uri, f"{what} of {self.model_name!r}")
+
+    def _find(self, bundle_hash: str) -> int | None:
+        found = self._client.search_model_versions(f"name='{self.model_name}' and tags.bundle_hash = '{bundle_hash}'")
+        return min((int(one.version) for one in found), default=None)
+
+    def _model(self) -> Any:
+        found = self._client.search_registered_models(f"name = '{self.model_name}'")
+        return found[0] if found else None
+
+    def _aliases(self) -> dict[str, int]:
+        model = self._model()
+        return {} if model is None else {str(name): int(version) for name, version in model.aliases.items()}
+
+    def _ensure_model(self) -> None:
+        from mlflow.exceptions import MlflowException
+
+        if self._model() is None:
+            with contextlib.suppress(MlflowException):  # another process made it first; the next call tells otherwise
+                self._client.create_registered_model(self.model_name)
+
+    def _experiment(self) -> str:
+        from mlflow.exceptions import MlflowException
+
+        found = self._client.get_experiment_by_name(self.model_name)
+        if found is None:
+            location = None if self.artifact_root is None else _as_uri(self.artifact_root, self.model_name)
+            try:
+                return str(self._client.create_experiment(self.model_name, artifact_location=location))
+            except MlflowException:
+                found = self._client.get_experiment_by_name(self.model_name)
+                if found is None:
+                    raise
+        if found.lifecycle_stage == "deleted":
+            self._client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+
+
+def _as_uri(root: Path | str, model_name: str) -> str:
+    if isinstance(root, str) and "://" in root:
+        return f"{root.rstrip('/')}/{model_name}"
+    return (Path(root).resolve() / model_name).as_uri()
+
+
+def _bundle_tags(bundle: LoadedBundle) -> dict[str, str]:
+    return {
+        "bundle_hash": bundle.hash,
+        "contract": bundle.contract.fingerprint,
+        "synthetic": "true" if bundle.facts["synthetic"] else "false",
+        "snapshot_id": str(bundle.facts["snapshot_id"]),
+    }
+
+
+def _described(found: Any, aliases: Mapping[str, int]) -> RegisteredVersion:
+    number = int(found.version)
+    if "bundle_hash" not in found.tags:
+        raise StoreError(
+            f"version {number} of {found.name} has no bundle hash",
+            why="it was not registered by Lockstep, so nothing proves what is in it",
+            remedy="delete that version, or register a sealed bundle",
+        )
+    return RegisteredVersion(
+        version=number,
+        bundle_hash=found.tags["bundle_hash"],
+        contract=found.tags.get("contract", ""),
+        synthetic=found.tags.get("synthetic") != "false",
+        created_ms=int(found.creation_timestamp),
+        run_id=str(found.run_id),
+        aliases=tuple(sorted(alias for alias, at in aliases.items() if at == number)),
+    )
+
+
+def _save_pyfunc(directory: Path, bundle: LoadedBundle, into: Path) -> None:
+    """The MLflow model directory ``into``: code, requirements, signature and the bundle."""
+    from mlflow.models import ModelSignature
+    from mlflow.pyfunc import save_model
+    from mlflow.types import ColSpec, Schema
+
+    copy = into.parent / "bundle"
+    shutil.copytree(directory, copy)
+    packages = ("lockstep", "mlflow", "lightgbm", "xgboost", "numpy", "numba", "pandas")
+    save_model(
+        into,
+        python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+        artifacts={"bundle": str(copy)},
+        model_config={"bundle_hash": bundle.hash},
+        signature=ModelSignature(
+            inputs=Schema([ColSpec("double", name) for name in bundle.contract.names]),
+            outputs=Schema([ColSpec("double", name) for name in ("p_hold", "p_buy", "p_sell")]),
+        ),
+        pip_requirements=[f"{name}=={installed(name)}" for name in packages],
+    )

@@ -1,0 +1,287 @@
+"""What happens once a bar is closed?
+
+``serve_bar`` is the whole story of one bar for all symbols: look at the markets, settle open paper trades, predict
+champion and challengers on the same rows, decide each with its own memory, say what the champion decided or why nothing
+is said. It computes; the store writes. Trading may be blocked (any state but FULL and LAST_GOOD) while predictions,
+decisions and paper trades of every bundle go on: a blocked system must be able to prove that it has recovered.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.reasons import describe
+from market.barriers import PricePath, Side
+from market.candles import Floats
+from registry.load import LoadedBundle
+from registry.policy import Action
+from registry.predictors import ensemble_mean
+from serving.decision import BarDecisions, DecisionState, Step, decide_bar, funnel, used_weights
+from serving.ledger import Ledger, close_ended
+from serving.lineup import Lineup, ServePlan, coverage_cause, lineup_cause
+from serving.market_view import BarView, MarketView
+from serving.records import BarRecord, FeatureRow, PaperExit, PaperTrade, PredictionRow, SignalRow
+from serving.states import OK, State, cause_of_error, gravest, state_of
+
+__all__ = ["Seat", "serve_bar", "silent_bar"]
+
+_DAY_BARS = 288
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Seat:
+    """One bundle at work: its role, what its decision remembers, and its open paper trades."""
+
+    role: str
+    version: int | None
+    bundle: LoadedBundle
+    state: DecisionState
+    ledger: Ledger
+    covered: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Said:
+    """What one seat gave for one bar: ``probabilities (M, n, 3)`` of the ``rows (n,)``, and the decision."""
+
+    rows: NDArray[np.int64]
+    probabilities: Floats
+    decided: BarDecisions
+
+
+def serve_bar(
+    view: MarketView,
+    seats: Sequence[Seat],
+    lineup: Lineup,
+    plan: ServePlan,
+    *,
+    index: int,
+    standing_cause: str = OK,
+) -> BarRecord:
+    """Serve bar ``index``; ``standing_cause`` is what the caller knows about it (stale, halted, clock, ...)."""
+    bar = view.advance(index)
+    paths: dict[tuple[int, int], PricePath | None] = {}
+    row_of = {symbol: s for s, symbol in enumerate(plan.symbols)}
+
+    def path_at(symbol: str, first_index: int) -> PricePath | None:
+        key = (row_of[symbol], first_index) if symbol in row_of else None
+        if key is None:
+            return None
+        if key not in paths:
+            paths[key] = view.path(key[0], first_index=first_index, index=index)
+        return paths[key]
+
+    predictions: list[PredictionRow] = []
+    opened: list[PaperTrade] = []
+    closed: list[PaperExit] = []
+    errors: dict[str, str] = {}
+    champion: _Said | None = None
+    for seat in seats:
+        ended = seat.ledger.settle(index, path_at)
+        close_ended(seat.state, ended, row_of)
+        closed += ended
+        try:
+            said = _judge(seat, bar, plan)
+        except Exception as error:  # noqa: BLE001  fail closed: a bundle's trouble is that bundle's cause
+            cause = cause_of_error(error)
+            errors[seat.bundle.hash] = "model_error" if state_of(cause) < State.FLAT else cause
+            continue
+        predictions += _prediction_rows(seat, said, bar, plan)
+        opened += _open_trades(seat, said, bar, plan)
+        if seat.role == "champion":
+            champion = said
+    causes = _signal_causes(bar, lineup, plan, champion=champion, errors=errors, standing_cause=standing_cause)
+    return BarRecord(
+        bar_ms=view.timeframe.open_time(index),
+        features=_feature_rows(bar, plan),
+        predictions=tuple(predictions),
+        signals=_signals(bar, lineup, plan, champion, causes),
+        opened=tuple(opened),
+        closed=tuple(closed),
+        detail=_detail(bar, plan, champion, causes, errors),
+    )
+
+
+def silent_bar(lineup: Lineup, plan: ServePlan, *, index: int, cause: str) -> BarRecord:
+    """A bar of which nothing can be seen: one signal per symbol with the cause, and nothing else."""
+    bar_ms = index * plan.contract.timeframe_ms
+    signals = tuple(_signal(lineup, plan, symbol, bar_ms, cause, {"cause": cause}) for symbol in plan.symbols)
+    return BarRecord(bar_ms=bar_ms, signals=signals, detail={"bar_ms": bar_ms, "run": plan.run, "cause": cause})
+
+
+def _judge(seat: Seat, bar: BarView, plan: ServePlan) -> _Said:
+    eligible = seat.covered & np.array([cause == OK for cause in bar.causes])
+    rows = np.flatnonzero(eligible)
+    found = seat.bundle.predict_models(bar.features[rows])
+    p = np.full((len(plan.symbols), len(seat.bundle.model_names), 3), np.nan)
+    p[rows] = found.transpose(1, 0, 2)
+    per_bar = bar.features[:, plan.contract.index_of("realized_vol_288")].astype(np.float64)
+    decided = decide_bar(
+        seat.bundle.policy,
+        seat.bundle.weights,
+        seat.state,
+        bar_index=bar.index,
+        probabilities=p,
+        healthy=np.ones(len(seat.bundle.model_names), dtype=np.bool_),
+        eligible=eligible,
+        volatility=per_bar * math.sqrt(_DAY_BARS),
+    )
+    return _Said(rows=rows, probabilities=found, decided=decided)
+
+
+def _feature_rows(bar: BarView, plan: ServePlan) -> tuple[FeatureRow, ...]:
+    little = bar.features.astype("<f4", copy=False)
+    return tuple(
+        FeatureRow(
+            contract=plan.contract_id,
+            symbol=symbol,
+            bar_ms=bar.index * plan.contract.timeframe_ms,
+            features=little[s].tobytes(),
+            reason=int(bar.reasons[s]),
+            known_at_ms=bar.known_at_ms,
+        )
+        for s, symbol in enumerate(plan.symbols)
+        if bar.reasons[s] >= 0
+    )
+
+
+def _prediction_rows(seat: Seat, said: _Said, bar: BarView, plan: ServePlan) -> list[PredictionRow]:
+    mean = ensemble_mean(said.probabilities, seat.bundle.weights)
+    decided, bundle = said.decided, seat.bundle
+    used = used_weights(bundle.policy, bundle.weights, np.ones(bundle.weights.size, dtype=np.bool_)).tolist()
+    made = []
+    for k, s in enumerate(said.rows.tolist()):
+        each = np.ascontiguousarray(said.probabilities[:, k, :])
+        action, confidence, size = int(decided.action[s]), float(decided.confidence[s]), float(decided.size[s])
+        made.append(
+            PredictionRow(
+                model_name=plan.model_name,
+                bundle_hash=bundle.hash,
+                symbol=plan.symbols[s],
+                bar_ms=bar.index * plan.contract.timeframe_ms,
+                role=seat.role,
+                run=plan.run,
+                contract=plan.contract_id,
+                model_probabilities=tuple(each.ravel().tolist()),
+                probabilities=(float(mean[k, 0]), float(mean[k, 1]), float(mean[k, 2])),
+                votes=tuple(decided.votes[s].tolist()),
+                action=action,
+                confidence=confidence,
+                size=size,
+                steps=_json({"step": Step(decided.step[s]).name, "share": float(decided.share[s]), "weights": used}),
+                output_hash=sha256(each.tobytes() + np.array([action, confidence, size]).tobytes()).hexdigest()[:32],
+            )
+        )
+    return made
+
+
+def _open_trades(seat: Seat, said: _Said, bar: BarView, plan: ServePlan) -> list[PaperTrade]:
+    atr, ratio = (plan.contract.index_of(name) for name in ("atr_pct", "atr_ratio"))
+    return [
+        seat.ledger.open(
+            plan.symbols[s],
+            bar.index,
+            side=Side.LONG if said.decided.action[s] == Action.BUY else Side.SHORT,
+            size=float(said.decided.size[s]),
+            atr=float(bar.features[s, atr]),
+            vol_ratio=float(bar.features[s, ratio]),
+        )
+        for s in np.flatnonzero(said.decided.action).tolist()
+    ]
+
+
+def _signal_causes(
+    bar: BarView,
+    lineup: Lineup,
+    plan: ServePlan,
+    *,
+    champion: _Said | None,
+    errors: Mapping[str, str],
+    standing_cause: str,
+) -> list[str]:
+    """The gravest cause per symbol; among equals the one that concerns everything."""
+    common = [standing_cause, lineup_cause(lineup, plan, decided_at_ms=bar.known_at_ms)]
+    if lineup.champion is None:
+        return [gravest((*common, cause)) for cause in bar.causes]
+    bundle = lineup.champion.bundle
+    failed = errors.get(bundle.hash, OK)
+    causes = []
+    for s, symbol in enumerate(plan.symbols):
+        no_quorum = champion is not None and champion.decided.step[s] == Step.NO_QUORUM
+        own = (bar.causes[s], coverage_cause(bundle, symbol), failed, "no_quorum" if no_quorum else OK)
+        causes.append(gravest((*common, *own)))
+    return causes
+
+
+def _signals(
+    bar: BarView, lineup: Lineup, plan: ServePlan, champion: _Said | None, causes: Sequence[str]
+) -> tuple[SignalRow, ...]:
+    bar_ms = bar.index * plan.contract.timeframe_ms
+    rows = []
+    for s, symbol in enumerate(plan.symbols):
+        steps: dict[str, object] = {"cause": causes[s]}
+        if bar.reasons[s] > 0:
+            steps["features"] = describe(int(bar.reasons[s]))
+        if champion is None:
+            rows.append(_signal(lineup, plan, symbol, bar_ms, causes[s], steps))
+            continue
+        steps["step"] = Step(champion.decided.step[s]).name
+        steps["share"] = float(champion.decided.share[s])
+        action, confidence, size = (column[s] for column in _columns(champion.decided))
+        said = (int(action), float(confidence), float(size)) if action else None
+        rows.append(_signal(lineup, plan, symbol, bar_ms, causes[s], steps, said))
+    return tuple(rows)
+
+
+def _columns(decided: BarDecisions) -> tuple[NDArray[np.int8], Floats, Floats]:
+    return decided.action, decided.confidence, decided.size
+
+
+def _signal(
+    lineup: Lineup,
+    plan: ServePlan,
+    symbol: str,
+    bar_ms: int,
+    cause: str,
+    steps: Mapping[str, object],
+    said: tuple[int, float, float] | None = None,
+) -> SignalRow:
+    """One signal; whatever was decided is said only in the states FULL and LAST_GOOD."""
+    state = state_of(cause)
+    action, confidence, size = said if said is not None and state < State.FLAT else (int(Action.HOLD), None, None)
+    return SignalRow(
+        model_name=plan.model_name,
+        symbol=symbol,
+        bar_ms=bar_ms,
+        state=state.name,
+        reason=cause,
+        action=action,
+        confidence=confidence,
+        size=size,
+        bundle_hash=None if lineup.champion is None else lineup.champion.bundle.hash,
+        version=None if lineup.champion is None else lineup.champion.version,
+        run=plan.run,
+        steps=_json(steps),
+    )
+
+
+def _detail(
+    bar: BarView, plan: ServePlan, champion: _Said | None, causes: Sequence[str], errors: Mapping[str, str]
+) -> dict[str, object]:
+    reasons = {cause: causes.count(cause) for cause in dict.fromkeys(causes)}
+    return {
+        "bar_ms": bar.index * plan.contract.timeframe_ms,
+        "run": plan.run,
+        "reasons": reasons,
+        "funnel": {} if champion is None else funnel(champion.decided.step),
+        "errors": dict(errors),
+    }
+
+
+def _json(value: Mapping[str, object]) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))

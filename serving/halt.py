@@ -1,0 +1,24 @@
+"""Has somebody stopped the trading?
+
+One row in ``switches`` that every process reads before each bar. Halted means: signals are HALT with reason
+``halted``; predictions and paper trades go on.
+"""
+
+from sqlalchemy import Connection, Engine, select
+
+from infra.switches import set_switch
+from infra.tables import switches
+
+__all__ = ["HALT_SWITCH", "is_halted", "set_halt"]
+
+HALT_SWITCH = "halt"
+
+
+def is_halted(connection: Connection) -> bool:
+    """Whether the halt switch is on; absent means it never was."""
+    return connection.scalar(select(switches.c.value).where(switches.c.name == HALT_SWITCH)) == "on"
+
+
+def set_halt(engine: Engine, *, on: bool, why: str, who: str) -> None:
+    """Throw or release the halt switch."""
+    set_switch(engine, HALT_SWITCH, "on" if on else "off", why=why, who=who)

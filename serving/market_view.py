@@ -1,0 +1,133 @@
+"""What did Lockstep know about all markets when it decided a bar?
+
+``MarketView`` reads the lake once for a run of bars and then gives, bar after bar, the feature rows and price paths of
+every symbol as they were known at that bar's decision. Exact by construction: prices and funding are cut by bar index,
+and every version of a row carries the first bar that knew it, so a revision or a late row changes what is seen from
+that bar on and nothing before. At such a bar the symbol's inputs are rebuilt and its stream warmed again (all symbols,
+if it was the reference market). Two readings start before the window: 45 days, so that holes at its start are filled
+as by a longer history. What was served is checked against the lake by ``serving.parity`` all the same.
+
+The decision at bar t is taken ``delay_ms`` (one minute) after its close; with ``as_of_ms`` all bars are decided at that
+one moment, as the live worker does when it catches up.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.contract import FeatureContract
+from infra.lake import Lake
+from market.barriers import PricePath
+from market.candles import Ints
+from market.timeframe import Timeframe
+from serving.errors import MarketViewError
+from serving.known_rows import Clock
+from serving.states import OK, cause_of_error, cause_of_reason
+from serving.symbol_market import SymbolMarket, grid_at, read_market
+
+__all__ = ["DECISION_DELAY_MS", "BarView", "MarketView"]
+
+DECISION_DELAY_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BarView:
+    """All symbols at one bar.
+
+    ``features (S, F) float32``; ``reasons (S,) int64`` the row's flags, -1 where there is no row; ``causes`` the names
+    of the fail-closed causes, ``ok`` where the row may be predicted on; ``known_at_ms`` the moment of the decision.
+    """
+
+    index: int
+    known_at_ms: int
+    features: NDArray[np.float32]
+    reasons: Ints
+    causes: tuple[str, ...]
+
+
+class MarketView:
+    """The markets of ``symbols`` at the bars ``[start_index, end_index)``, visited in order."""
+
+    def __init__(
+        self,
+        lake: Lake,
+        symbols: Sequence[str],
+        contract: FeatureContract,
+        *,
+        start_index: int,
+        end_index: int,
+        delay_ms: int = DECISION_DELAY_MS,
+        as_of_ms: int | None = None,
+    ) -> None:
+        """Read everything these bars may need; raises ``LakeError`` for a damaged lake."""
+        self.symbols = tuple(symbols)
+        self.contract = contract
+        self.timeframe = Timeframe(contract.timeframe_ms)
+        self.end_index = end_index
+        self._clock = Clock(timeframe=self.timeframe, delay_ms=delay_ms, as_of_ms=as_of_ms)
+        self._next = start_index
+        first = start_index - start_index % contract.block_bars - contract.warmup_bars
+        names = dict.fromkeys((*self.symbols, contract.reference_symbol))
+        rows = {
+            name: read_market(lake, name, clock=self._clock, first_index=first, end_index=end_index) for name in names
+        }
+        self._reference_rows = rows[contract.reference_symbol]
+        self._markets = [
+            SymbolMarket(rows[name], clock=self._clock, contract=contract, first_index=first) for name in self.symbols
+        ]
+        everyone = range(len(self.symbols))
+        self._late: dict[int, set[int]] = {start_index: set(everyone)}
+        for s, name in enumerate(self.symbols):
+            for kind in (rows[name].candles, rows[name].funding, rows[name].open_interest):
+                for index in kind.arrivals().tolist():
+                    self._late.setdefault(index, set()).add(s)
+        for index in self._reference_rows.candles.arrivals().tolist():
+            self._late[index] = set(everyone)
+
+    def advance(self, index: int) -> BarView:
+        """Look at the next bar; raises ``MarketViewError`` for any other than the next."""
+        if index != self._next or index >= self.end_index:
+            raise MarketViewError(
+                f"bar {index} was asked for after bar {self._next - 1} (the view ends before {self.end_index})",
+                why="a stream that skips or repeats a bar computes something else",
+                remedy="open a new view at the bar you want",
+            )
+        self._next += 1
+        dirty = self._late.get(index, set())
+        reference = grid_at(self._reference_rows, self._clock, index) if dirty else None
+        n = len(self.symbols)
+        features = np.full((n, len(self.contract.names)), np.nan, dtype=np.float32)
+        reasons = np.full(n, -1, dtype=np.int64)
+        causes = []
+        for s, market in enumerate(self._markets):
+            try:
+                if s in dirty:
+                    market.rebuild(index, reference)
+                answer = market.answer(index)
+            except Exception as error:  # noqa: BLE001  fail closed: one symbol's trouble is that symbol's cause
+                self._late.setdefault(index + 1, set()).add(s)
+                causes.append(cause_of_error(error))
+                continue
+            if answer.reason is None:
+                causes.append("no_data")
+                continue
+            features[s] = answer.values
+            reasons[s] = answer.reason
+            causes.append(cause_of_reason(answer.reason))
+        return BarView(
+            index=index,
+            known_at_ms=self._clock.decided_at(index),
+            features=features,
+            reasons=reasons,
+            causes=tuple(causes),
+        )
+
+    def valid(self, view: BarView) -> NDArray[np.bool_]:
+        """``(S,)`` which rows may be predicted on."""
+        return np.array([cause == OK for cause in view.causes], dtype=np.bool_)
+
+    def path(self, symbol: int, *, first_index: int, index: int) -> PricePath | None:
+        """Bars ``[first_index, index]`` of the symbol in this row as bar ``index`` knew them."""
+        return self._markets[symbol].path(first_index, index)

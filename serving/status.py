@@ -1,0 +1,164 @@
+"""How is Lockstep, right now?
+
+A plain, JSON-ready dict for the command line, the API and the dashboard. Reads only: nothing is started or written.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, func, select
+
+from infra.lake import Lake
+from infra.tables import bundles, drift_runs, heartbeats, outcomes, paper_trades, parity_runs, predictions, signals
+from market.symbols import is_synthetic
+from market.timeframe import Timeframe
+from registry.promotion import current_champion
+from serving.halt import is_halted
+from serving.states import OK, State, gravest, state_of
+
+__all__ = ["status"]
+
+
+def status(
+    engine: Engine,
+    lake: Lake,
+    *,
+    model_name: str,
+    timeframe: Timeframe,
+    symbols: Sequence[str],
+    now_ms: int,
+    max_age_bars: int = 2,
+) -> dict[str, object]:
+    """Champion, challenger, last bar, state and reason, open paper trades, halt switch, counts, last verdicts.
+
+    ``state`` is that of the last served bar, FLAT ``stale_data`` when it closed more than ``max_age_bars`` bars ago,
+    FLAT ``no_champion`` when nothing serves, HALT while the switch is on.
+    """
+    champion = current_champion(engine, model_name)
+    with engine.connect() as connection:
+        last = _last_bar(connection, model_name)
+        halted = is_halted(connection)
+        age_ms = None if last is None else now_ms - timeframe.close_time(last["bar_ms"] // timeframe.ms)
+        stale = age_ms is None or age_ms > max_age_bars * timeframe.ms
+        reason = gravest(
+            (
+                "halted" if halted else OK,
+                OK if champion is not None else "no_champion",
+                "stale_data" if stale else OK,
+                OK if last is None else last["reason"],
+            )
+        )
+        facts = None if champion is None else _bundle(connection, champion.bundle_hash)
+        return {
+            "model_name": model_name,
+            "champion": None
+            if champion is None
+            else {
+                "version": champion.version,
+                "bundle_hash": champion.bundle_hash,
+                "since": champion.created_at.isoformat(),
+                "train_end_ms": None if facts is None else facts["train_end_ms"],
+                "synthetic": None if facts is None else facts["synthetic"],
+            },
+            "challenger": _challenger(connection, model_name, None if champion is None else champion.bundle_hash),
+            "state": state_of(reason).name,
+            "reason": reason,
+            "halted": halted,
+            "last_bar_ms": None if last is None else last["bar_ms"],
+            "last_bar_age_s": None if age_ms is None else age_ms / 1000.0,
+            "last_bar_reasons": {} if last is None else last["reasons"],
+            "lake_last_bar_ms": _watermark(lake, symbols, timeframe),
+            "symbols": list(symbols),
+            "synthetic": any(is_synthetic(symbol) for symbol in symbols),
+            "open_paper_trades": _count(connection, paper_trades, paper_trades.c.exit_ms.is_(None)),
+            "counts": {
+                "signals": _count(connection, signals, signals.c.model_name == model_name),
+                "predictions": _count(connection, predictions, predictions.c.model_name == model_name),
+                "paper_trades": _count(connection, paper_trades, None),
+                "outcomes": _count(connection, outcomes, None),
+            },
+            "drift": _last_drift(connection, model_name),
+            "parity": _last_parity(connection, model_name),
+            "heartbeats": _beats(connection),
+        }
+
+
+def _last_bar(connection: Connection, model_name: str) -> dict[str, Any] | None:
+    newest = select(func.max(signals.c.bar_ms)).where(signals.c.model_name == model_name).scalar_subquery()
+    rows = connection.execute(
+        select(signals.c.bar_ms, signals.c.reason, func.count().label("n"))
+        .where(signals.c.model_name == model_name, signals.c.bar_ms == newest)
+        .group_by(signals.c.bar_ms, signals.c.reason)
+        .order_by(signals.c.reason)
+    ).all()
+    if not rows:
+        return None
+    reasons = {row.reason: row.n for row in rows}
+    # One symbol's hole is no trouble of the whole: the whole is as good as its best symbol.
+    best = min(reasons, key=lambda reason: (state_of(reason), reason))
+    return {"bar_ms": rows[0].bar_ms, "reason": best if state_of(best) > State.FULL else OK, "reasons": reasons}
+
+
+def _bundle(connection: Connection, bundle_hash: str) -> dict[str, Any] | None:
+    row = connection.execute(select(bundles).where(bundles.c.bundle_hash == bundle_hash)).first()
+    return None if row is None else {"train_end_ms": row.train_end_ms, "synthetic": row.synthetic}
+
+
+def _challenger(connection: Connection, model_name: str, champion_hash: str | None) -> dict[str, object] | None:
+    """The newest registered bundle that is newer than the champion, or None."""
+    version = 0
+    if champion_hash is not None:
+        version = connection.scalar(select(bundles.c.version).where(bundles.c.bundle_hash == champion_hash)) or 0
+    row = connection.execute(
+        select(bundles)
+        .where(bundles.c.model_name == model_name, bundles.c.version > version)
+        .order_by(bundles.c.version.desc())
+        .limit(1)
+    ).first()
+    if row is None:
+        return None
+    return {
+        "version": row.version,
+        "bundle_hash": row.bundle_hash,
+        "since": row.created_at.isoformat(),
+        "synthetic": row.synthetic,
+    }
+
+
+def _last_drift(connection: Connection, model_name: str) -> dict[str, object] | None:
+    row = connection.execute(
+        select(drift_runs).where(drift_runs.c.model_name == model_name).order_by(drift_runs.c.id.desc()).limit(1)
+    ).first()
+    if row is None:
+        return None
+    return {"verdict": row.verdict, "rows": row.rows, "last_ms": row.last_ms, "at": row.created_at.isoformat()}
+
+
+def _last_parity(connection: Connection, model_name: str) -> dict[str, object] | None:
+    row = connection.execute(
+        select(parity_runs).where(parity_runs.c.model_name == model_name).order_by(parity_runs.c.id.desc()).limit(1)
+    ).first()
+    if row is None:
+        return None
+    return {
+        "rows": row.rows,
+        "identical": row.identical,
+        "first_mismatch": row.first_mismatch,
+        "last_ms": row.last_ms,
+        "at": row.created_at.isoformat(),
+    }
+
+
+def _beats(connection: Connection) -> dict[str, object]:
+    rows = connection.execute(select(heartbeats).order_by(heartbeats.c.component))
+    return {row.component: {"at": row.at.isoformat(), "detail": row.detail} for row in rows}
+
+
+def _count(connection: Connection, table: Table, where: Any) -> int:
+    query = select(func.count()).select_from(table)
+    return int(connection.scalar(query if where is None else query.where(where)) or 0)
+
+
+def _watermark(lake: Lake, symbols: Sequence[str], timeframe: Timeframe) -> int | None:
+    marks = [mark for mark in (lake.watermark(symbol, timeframe) for symbol in symbols) if mark is not None]
+    return max(marks, default=None)

@@ -1,0 +1,90 @@
+"""What did a run of serving do, in numbers?
+
+Counts only; they are sums over bars and symbols, so ``signals`` is ``bars * symbols`` and the reasons sum to it.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from serving.records import BarRecord
+
+__all__ = ["ServeSummary", "SummaryCount"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeSummary:
+    """One run: bars served now, bars found already served, bars passed over because they were too long ago.
+
+    ``reasons`` counts signals per fail-closed cause, ``actions`` per action of the champion, ``funnel`` its decisions
+    per step, ``errors`` bars per bundle hash on which that bundle failed. ``first_index`` and ``last_index`` are None
+    when nothing was served.
+    """
+
+    bars: int
+    already_served: int
+    passed_over: int
+    first_index: int | None
+    last_index: int | None
+    signals: int
+    predictions: int
+    opened: int
+    closed: int
+    reasons: dict[str, int]
+    actions: dict[int, int]
+    funnel: dict[str, int]
+    errors: dict[str, int]
+
+
+@dataclass(slots=True, kw_only=True)
+class SummaryCount:
+    """Adds up bar records."""
+
+    timeframe_ms: int
+    already_served: int = 0
+    passed_over: int = 0
+    bars: list[int] = field(default_factory=list)
+    totals: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    actions: Counter[int] = field(default_factory=Counter)
+    funnel: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+
+    def add(self, record: BarRecord) -> None:
+        """Count one bar."""
+        self.bars.append(record.bar_ms // self.timeframe_ms)
+        self.totals.update(
+            signals=len(record.signals),
+            predictions=len(record.predictions),
+            opened=len(record.opened),
+            closed=len(record.closed),
+        )
+        self.reasons.update(row.reason for row in record.signals)
+        self.actions.update(row.action for row in record.signals)
+        self.funnel.update(_counts(record.detail.get("funnel")))
+        self.errors.update(_names(record.detail.get("errors")))
+
+    def summary(self) -> ServeSummary:
+        """The numbers so far."""
+        return ServeSummary(
+            bars=len(self.bars),
+            already_served=self.already_served,
+            passed_over=self.passed_over,
+            first_index=self.bars[0] if self.bars else None,
+            last_index=self.bars[-1] if self.bars else None,
+            signals=self.totals["signals"],
+            predictions=self.totals["predictions"],
+            opened=self.totals["opened"],
+            closed=self.totals["closed"],
+            reasons=dict(self.reasons),
+            actions=dict(self.actions),
+            funnel=dict(self.funnel),
+            errors=dict(self.errors),
+        )
+
+
+def _counts(found: object) -> dict[str, int]:
+    return {str(name): int(count) for name, count in found.items()} if isinstance(found, dict) else {}
+
+
+def _names(found: object) -> list[str]:
+    return [str(name) for name in found] if isinstance(found, dict) else []

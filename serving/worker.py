@@ -1,0 +1,218 @@
+"""How are bars served: a stretch of history, the newest bars once, or for ever?
+
+All three run ``serving.bar.serve_bar``. ``replay`` serves history as it was known then. ``serve_once`` serves what
+has closed since the last served bar, as known now, and judges staleness by the clock it is given. ``serve_forever``
+waits for each close. All are safe to kill and to repeat: bars are written whole, served bars are skipped after a check
+of the rows themselves, and memory (open trades, recent actions) is rebuilt from PostgreSQL.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from infra.errors import InfraError
+from infra.lake import Lake
+from market.timeframe import Timeframe
+from serving.bar import Seat, serve_bar, silent_bar
+from serving.halt import is_halted
+from serving.ledger import Ledger, recall_state
+from serving.lineup import Lineup, ServePlan, covered
+from serving.market_view import DECISION_DELAY_MS, MarketView
+from serving.progress import first_unserved, last_served
+from serving.records import BarRecord
+from serving.states import OK, cause_of_error
+from serving.store import HEARTBEAT, write_bars
+from serving.summary import ServeSummary, SummaryCount
+
+__all__ = ["replay", "serve_bar", "serve_forever", "serve_once"]
+
+_BARS_PER_WRITE = 24
+OnProgress = Callable[[int, int], None]
+
+
+def replay(
+    engine: Engine,
+    lake: Lake,
+    lineup: Lineup,
+    *,
+    plan: ServePlan,
+    start_index: int,
+    end_index: int,
+    on_progress: OnProgress | None = None,
+    delay_ms: int = DECISION_DELAY_MS,
+) -> ServeSummary:
+    """Serve the bars ``[start_index, end_index)`` as each was known ``delay_ms`` after its close.
+
+    Starts at the first bar that is not wholly served. ``on_progress(done, total)`` is called after each bar. A row that
+    exists is never changed. Raises ``ReplayError`` for a plan that fits no bundle, ``LakeError`` for a damaged lake.
+    """
+    plan.check(lineup)
+    count = SummaryCount(timeframe_ms=plan.contract.timeframe_ms)
+    with engine.connect() as connection:
+        bundles = [one.bundle for _, one in lineup.seats()]
+        first = first_unserved(connection, plan, bundles, start_index=start_index, end_index=end_index)
+    count.already_served = first - start_index
+    if first >= end_index:
+        return count.summary()
+    view = MarketView(lake, plan.symbols, plan.contract, start_index=first, end_index=end_index, delay_ms=delay_ms)
+    seats = _take_seats(engine, lineup, plan, before_index=first)
+    waiting: list[BarRecord] = []
+    for index in range(first, end_index):
+        record = serve_bar(view, seats, lineup, plan, index=index)
+        waiting.append(record)
+        count.add(record)
+        if len(waiting) == _BARS_PER_WRITE or index + 1 == end_index:
+            write_bars(engine, waiting, heartbeat=None)
+            waiting.clear()
+        if on_progress is not None:
+            on_progress(index + 1 - start_index, end_index - start_index)
+    return count.summary()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Due:
+    """Bars ``[first, end)`` to serve now, bars passed over, and what is wrong with the clock."""
+
+    first: int
+    end: int
+    passed_over: int
+    cause: str
+
+
+def serve_once(
+    engine: Engine,
+    lake: Lake,
+    lineup: Lineup,
+    *,
+    plan: ServePlan,
+    now_ms: int,
+    max_catch_up: int = 288,
+    grace_ms: int = DECISION_DELAY_MS,
+) -> ServeSummary:
+    """Serve every bar that closed since the last served one, as known at ``now_ms``.
+
+    A bar that no market has yet is waited for until ``grace_ms`` after its close; then it is served as missing. At most
+    ``max_catch_up`` bars are caught up, older ones are passed over. Bars decided more than ``plan.max_age_bars`` bars
+    after their close are FLAT ``stale_data``.
+    """
+    plan.check(lineup)
+    timeframe = Timeframe(plan.contract.timeframe_ms)
+    count = SummaryCount(timeframe_ms=timeframe.ms)
+    with engine.connect() as connection:
+        halted = is_halted(connection)
+        served_ms = last_served(connection, plan.model_name)
+    due = _due(lake, plan, timeframe, served_ms, now_ms=now_ms, max_catch_up=max_catch_up, grace_ms=grace_ms)
+    count.passed_over = due.passed_over
+    if due.first >= due.end:
+        return count.summary()
+    seats = _take_seats(engine, lineup, plan, before_index=due.first)
+    view, trouble = _open_view(lake, plan, due, now_ms)
+    for index in range(due.first, due.end):
+        late = now_ms - timeframe.close_time(index) > plan.max_age_bars * timeframe.ms
+        standing = "halted" if halted else due.cause if due.cause != OK else "stale_data" if late else OK
+        if view is None:
+            record = silent_bar(lineup, plan, index=index, cause="halted" if halted else trouble)
+        else:
+            record = serve_bar(view, seats, lineup, plan, index=index, standing_cause=standing)
+        write_bars(engine, [record], heartbeat=HEARTBEAT)
+        count.add(record)
+    return count.summary()
+
+
+def serve_forever(
+    engine: Engine,
+    lake: Lake,
+    *,
+    plan: ServePlan,
+    adopt: Callable[[Lineup | None], Lineup],
+    stop: Event,
+    settle_delay_ms: int,
+    poll_s: float = 1.0,
+    on_bar: Callable[[ServeSummary], None] | None = None,
+    on_error: Callable[[Exception, str], None] | None = None,
+    clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+) -> None:
+    """Serve each bar ``settle_delay_ms`` after its close until ``stop`` is set.
+
+    ``adopt`` is asked before every round who serves, with what is loaded now; it must return at once when nothing has
+    changed. While the database is down nothing is said and every round tries again; other errors are handed to
+    ``on_error`` with their cause, and the bar is tried again in the next round.
+    """
+    timeframe = Timeframe(plan.contract.timeframe_ms)
+    lineup: Lineup | None = None
+    done = -1
+    while not stop.is_set():
+        now_ms = clock_ms()
+        newest = timeframe.index_of(now_ms - settle_delay_ms) - 1
+        try:
+            lineup = adopt(lineup)
+            if newest > done:
+                summary = serve_once(engine, lake, lineup, plan=plan, now_ms=now_ms)
+                if summary.last_index is not None:
+                    done = summary.last_index
+                    if on_bar is not None:
+                        on_bar(summary)
+        except (InfraError, SQLAlchemyError, OSError) as error:
+            if on_error is not None:
+                on_error(error, cause_of_error(error))
+        stop.wait(poll_s)
+
+
+def _take_seats(engine: Engine, lineup: Lineup, plan: ServePlan, *, before_index: int) -> list[Seat]:
+    seats = []
+    with engine.connect() as connection:
+        for role, one in lineup.seats():
+            ledger = Ledger(
+                bundle_hash=one.bundle.hash,
+                spec=one.bundle.label_spec,
+                timeframe=Timeframe(plan.contract.timeframe_ms),
+            )
+            state = recall_state(connection, ledger, one.bundle.policy, plan.symbols, before_index=before_index)
+            seats.append(
+                Seat(
+                    role=role,
+                    version=one.version,
+                    bundle=one.bundle,
+                    state=state,
+                    ledger=ledger,
+                    covered=covered(one.bundle, plan.symbols),
+                )
+            )
+    return seats
+
+
+def _open_view(lake: Lake, plan: ServePlan, due: _Due, now_ms: int) -> tuple[MarketView | None, str]:
+    try:
+        view = MarketView(lake, plan.symbols, plan.contract, start_index=due.first, end_index=due.end, as_of_ms=now_ms)
+    except Exception as error:  # noqa: BLE001  fail closed: what cannot be seen is FLAT with its cause
+        return None, cause_of_error(error)
+    return view, OK
+
+
+def _due(
+    lake: Lake,
+    plan: ServePlan,
+    timeframe: Timeframe,
+    served_ms: int | None,
+    *,
+    now_ms: int,
+    max_catch_up: int,
+    grace_ms: int,
+) -> _Due:
+    newest_closed = timeframe.index_of(now_ms) - 1
+    marks = [mark for mark in (lake.watermark(symbol, timeframe) for symbol in plan.symbols) if mark is not None]
+    newest_stored = max(marks, default=-timeframe.ms) // timeframe.ms
+    waiting = newest_stored < newest_closed and now_ms - timeframe.close_time(newest_closed) <= grace_ms
+    last = newest_closed - 1 if waiting else newest_closed
+    first = last if served_ms is None else served_ms // timeframe.ms + 1
+    oldest = last - max_catch_up + 1
+    return _Due(
+        first=max(first, oldest),
+        end=last + 1,
+        passed_over=max(oldest - first, 0),
+        cause="clock_skew" if newest_stored > newest_closed else OK,
+    )

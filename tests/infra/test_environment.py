@@ -1,0 +1,30 @@
+"""Services stay quiet, offline and inside the home, by their own account."""
+
+from infra.environment import mlflow_environment, prefect_environment
+
+
+def test_prefect_keeps_everything_in_the_home(tmp_path, run_python):
+    """Prefect itself reports its paths in the home, analytics off and the level asked for."""
+    script = f"""
+import os
+os.environ.update({prefect_environment(tmp_path)!r})
+from prefect.settings import get_current_settings
+s = get_current_settings()
+print(s.home, s.results.local_storage_path, s.profiles_path, s.server.analytics_enabled, s.logging.level, sep="|")
+"""
+    said, errors = run_python(script).communicate(timeout=120)
+    own = tmp_path / "prefect"
+    assert said.strip() == f"{own}|{own / 'storage'}|{own / 'profiles.toml'}|False|WARNING", errors
+
+
+def test_mlflow_sends_nothing_and_unpickles_nothing(run_python):
+    """MLflow itself reports telemetry and pickle off."""
+    script = f"""
+import os
+os.environ.update({mlflow_environment()!r})
+from mlflow.environment_variables import MLFLOW_ALLOW_PICKLE_DESERIALIZATION as pickle
+from mlflow.telemetry.utils import is_telemetry_disabled
+print(is_telemetry_disabled(), pickle.get())
+"""
+    said, errors = run_python(script.replace("-W error", "")).communicate(timeout=120)
+    assert said.strip() == "True False", errors

@@ -1,0 +1,110 @@
+"""Taking over a new champion, or keeping the last good one."""
+
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import insert
+
+from infra.tables import deployments
+from registry.cache import BundleCache
+from serving.adoption import adopt
+from serving.lineup import ServedBundle
+
+
+@pytest.fixture
+def cache(tmp_path, bundle_dirs):
+    """A bundle cache that holds both bundles."""
+    made = BundleCache(tmp_path / "bundles")
+    for bundle_hash, where in bundle_dirs.items():
+        made.put(where, bundle_hash)
+    return made
+
+
+def deploy(engine, bundle_hash: str, version: int) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            insert(deployments).values(
+                model_name="m", bundle_hash=bundle_hash, version=version, action="promote", why="t", who="t"
+            )
+        )
+
+
+def look(engine, cache, market, loaded, **options):
+    return adopt(engine, cache, model_name="m", contract=market.contract, loaded=loaded, **options)
+
+
+def damage(cache: BundleCache, bundle_hash: str) -> None:
+    target = next(path for path in sorted((cache.root / bundle_hash).iterdir()) if path.name != "manifest.json")
+    target.write_bytes(target.read_bytes() + b" ")
+
+
+def test_the_deployed_bundle_is_loaded_and_kept_while_nothing_changes(engine, cache, market, bundles):
+    """First look loads, second returns the very same object, a promotion swaps the whole of it."""
+    assert look(engine, cache, market, None).cause == "no_champion"
+    deploy(engine, bundles[0].hash, 1)
+    first = look(engine, cache, market, None)
+    assert first.champion is not None
+    assert (first.champion.bundle.hash, first.champion.version, first.cause) == (bundles[0].hash, 1, "ok")
+    assert look(engine, cache, market, first) is first
+    deploy(engine, bundles[1].hash, 2)
+    second = look(engine, cache, market, first)
+    assert second.champion is not None
+    assert (second.champion.bundle.hash, second.champion.version) == (bundles[1].hash, 2)
+    assert first.champion.bundle.hash == bundles[0].hash
+
+
+def test_a_refused_champion_leaves_the_last_good_one_serving(engine, cache, market, bundles):
+    """LAST_GOOD with the refusal in words, not tried again, until somebody deploys something else."""
+    deploy(engine, bundles[0].hash, 1)
+    good = look(engine, cache, market, None)
+    damage(cache, bundles[1].hash)
+    deploy(engine, bundles[1].hash, 2)
+    kept = look(engine, cache, market, good)
+    assert (kept.champion, kept.cause, kept.refused) == (good.champion, "bundle_refused", bundles[1].hash)
+    assert bundles[1].hash in kept.detail
+    assert "it was cut or grew" in kept.detail
+    assert look(engine, cache, market, kept) is kept
+    deploy(engine, bundles[0].hash, 1)
+    assert look(engine, cache, market, kept).cause == "ok"
+
+
+def test_a_refused_first_champion_leaves_nothing(engine, cache, market, bundles):
+    """Without a last good one there is no champion, and no fallback."""
+    damage(cache, bundles[0].hash)
+    deploy(engine, bundles[0].hash, 1)
+    found = look(engine, cache, market, None)
+    assert (found.champion, found.cause) == (None, "bundle_refused")
+
+
+def test_another_contract_is_refused_by_name(engine, cache, market, bundles):
+    """A sound bundle made for other features does not serve."""
+    deploy(engine, bundles[0].hash, 1)
+    other = replace(market.contract, max_filled=3)
+    found = adopt(engine, cache, model_name="m", contract=other, loaded=None)
+    assert (found.champion, found.cause) == (None, "contract_mismatch")
+
+
+def test_a_bundle_that_is_only_absent_is_tried_again(engine, cache, market, bundles, bundle_dirs, tmp_path):
+    """Until it is downloaded the last good one serves; then it takes over by itself."""
+    empty = BundleCache(tmp_path / "empty")
+    empty.put(bundle_dirs[bundles[0].hash], bundles[0].hash)
+    deploy(engine, bundles[0].hash, 1)
+    good = look(engine, empty, market, None)
+    deploy(engine, bundles[1].hash, 2)
+    waiting = look(engine, empty, market, good)
+    assert (waiting.champion, waiting.cause) == (good.champion, "bundle_refused")
+    empty.put(bundle_dirs[bundles[1].hash], bundles[1].hash)
+    taken = look(engine, empty, market, waiting)
+    assert taken.champion is not None
+    assert taken.champion.bundle.hash == bundles[1].hash
+
+
+def test_challengers_come_and_go_without_touching_the_champion(engine, cache, market, bundles):
+    """A new challenger makes a new lineup with the same champion."""
+    deploy(engine, bundles[0].hash, 1)
+    alone = look(engine, cache, market, None)
+    both = look(engine, cache, market, alone, challengers=(ServedBundle(bundle=bundles[1], version=2),))
+    assert [role for role, _ in both.seats()] == ["champion", "challenger"]
+    assert alone.champion is not None
+    assert both.champion is not None
+    assert both.champion.bundle is alone.champion.bundle
