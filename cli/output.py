@@ -20,7 +20,9 @@ from tasks.progress import reporting
 
 __all__ = ["err", "out", "print_json", "print_refusal", "progress_bars", "table"]
 
-out = Console(highlight=False, soft_wrap=True)
+_PIPED_WIDTH = 140
+# Tables written to a file or a pipe are not squeezed into eighty columns.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

@@ -11,10 +11,10 @@ __all__ = ["RESULT_KEYS", "command_pages"]
 
 RESULT_KEYS: dict[str, str] = {
     "demo": "`home`, `model_name`, `synthetic`, `data` (`symbols`, `bars`, `coverage`, `new_rows`, `by_symbol`), "
-    "`parity` (`rows`, `identical`, `first_mismatch`), `walk_forward` (scores per model, ensemble and baseline), `training` "
-    "(`bundle_hash`, `version`, …), `shadow`, `gates` (list of `name`, `measured`, `comparison`, `threshold`, "
-    "`passed`, `detail`), `verdict`, `champion` (`version` or null, `reason`), `serving` (`state`, `reason`, `last_bar`, "
-    "`decisions`, `actions`, `last_signals`), `drift`, `timings_s`, `report`, `pages`",
+    "`parity` (`rows`, `identical`, `first_mismatch`), `walk_forward` (scores per model, ensemble and baseline), "
+    "`training` (`bundle_hash`, `version`, …), `shadow`, `gates` (list of `name`, `measured`, `comparison`, "
+    "`threshold`, `passed`, `detail`), `verdict`, `champion` (`version` or null, `reason`), `serving` (`state`, "
+    "`reason`, `last_bar`, `decisions`, `actions`, `last_signals`), `drift`, `timings_s`, `report`, `pages`",
     "status": "`champion`, `challenger`, `state`, `reason`, `meaning`, `remedy`, `halted`, `last_bar_ms`, "
     "`last_bar_age_s`, `lake_last_bar_ms`, `symbols`, `synthetic`, `open_paper_trades`, `counts`, `drift`, `parity`, "
     "`heartbeats`, `mode`, `home`",

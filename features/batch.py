@@ -106,7 +106,6 @@ class _Worker:
         self._clock: Floats = clock_table(contract.timeframe_ms)
         self._block, self._warmup = contract.block_bars, contract.warmup_bars
         self._state: Floats = np.zeros(kernel.state_size(contract.fill_window_bars))
-        self._row: Floats = np.empty(kernel.FEATURE_COUNT)
 
     def rows(self, first: int, end: int, values: NDArray[np.float32], reason: NDArray[np.uint16]) -> None:
         """Write the rows ``first`` to ``end`` (absolute) of one block."""
@@ -122,7 +121,6 @@ class _Worker:
             end - base,
             self._parameters,
             self._clock,
-            self._row,
             values,
             reason,
         )

@@ -116,7 +116,7 @@ def _fill_funding(values: Floats, grid: BarGrid, funding: FundingOnGrid) -> None
     interval = np.minimum(np.rint(funding.interval_ms / minute) * minute, _LONGEST_HOURS * HOUR_MS)
     due = np.rint(funding.last_time / minute) * minute + interval
     left = np.maximum(due - (grid.open_time + grid.timeframe.ms), 0.0)
-    known = funding.known & (interval > 0)
+    known = funding.current & (interval > 0)  # never `known`: that one looks at later stamps
     values[:, Column.FUNDING_RATE] = np.where(known, funding.last_rate, np.nan)
     values[:, Column.FUNDING_INTERVAL_H] = np.where(known, interval / HOUR_MS, np.nan)
     values[:, Column.HOURS_TO_FUNDING] = np.where(known, left / HOUR_MS, np.nan)

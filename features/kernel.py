@@ -62,7 +62,7 @@ _X, _CLOSES, _REFS, _OIS, _WINDOWS = 32, 64, 64 + 1024, 64 + 1536, 64 + 2048
 
 
 def _layout(at: int) -> tuple[tuple[tuple[int, int, int, int], ...], int]:
-    """Place each window at ``(place, bars, first quantity, quantities)``: position, prefix, result, then its chunk."""
+    """Place each window at ``(place, bars, first quantity, quantities)``: position, prefix, result, chunk, zeros."""
     windows = []
     for bars, first, end in (
         (12, Q_R, Q_V + 1),
@@ -78,14 +78,16 @@ def _layout(at: int) -> tuple[tuple[tuple[int, int, int, int], ...], int]:
         (14, Q_HIGH, Q_NEG_LOW + 1),
         (288, Q_HIGH, Q_NEG_LOW + 1),
     ):
-        windows.append((at, bars, first, end - first))
-        at += 1 + (2 + bars) * (end - first)
+        width = 4 * -(-(end - first) // 4) if first < Q_HIGH else end - first
+        windows.append((at, bars, first, width))
+        at += 1 + (2 + bars + 1) * width
     return tuple(windows), at
 
 
 _PLACES, FIXED_STATE = _layout(_WINDOWS)
 _TABLE = np.array(_PLACES, dtype=np.uint64)  # unsigned: numba then omits its test for negative indices
-_SUMS, _ONE, _THIS = 10, np.uint64(1), np.uint64(_X)
+_SUMS, _THIS = 10, np.uint64(_X)
+_NONE, _ONE, _TWO, _THREE, _FOUR = np.arange(5, dtype=np.uint64)
 # Where the result of quantity 0 of each window would stand: ``s[W_48 + Q_R]`` is a sum.
 W_12, W_13, W_14, W_20, W_24, W_48, W_50, W_144, W_288, W_576, W_MAX_14, W_MAX_288 = (
     at + 1 + width - first for at, _bars, first, width in _PLACES
@@ -146,25 +148,32 @@ def _oi(s, n):
 
 @njit(nogil=True, error_model="numpy")
 def _push_sums(s):
-    """Take this bar's quantities into every summed window."""
+    """Take this bar's quantities into every summed window, four at a time (all loads before the stores: one vector)."""
     for k in range(_SUMS):
         at, bars, first, width = _TABLE[k, 0], _TABLE[k, 1], _TABLE[k, 2], _TABLE[k, 3]
         p = np.uint64(s[at])
-        x, prefix, result = _THIS + first, at + _ONE, at + _ONE + width
-        here = result + width + p * width
-        if p + _ONE < bars:
-            rest = here + width
-            for j in range(width):
-                value, total, remaining = s[x + j], s[prefix + j] + s[x + j], s[rest + j]
-                s[prefix + j], s[here + j], s[result + j] = total, value, total + remaining
-            s[at] += 1.0
-        else:
-            for j in range(width):
-                s[result + j], s[here + j] = s[prefix + j] + s[x + j], s[x + j]
-                s[prefix + j] = 0.0
-            for i in range(_ONE, p * width + _ONE):
-                s[here - i] += s[here - i + width]
+        x, prefix = _THIS + first, at + _ONE
+        result, here = prefix + width, prefix + width + width + p * width
+        last = p + _ONE == bars
+        for j in range(_NONE, width, _FOUR):
+            i, v, r, h = prefix + j, x + j, result + j, here + j
+            u = h + width  # what is left of the last chunk; beyond its end is a row of zeros
+            v0, v1, v2, v3 = s[v], s[v + _ONE], s[v + _TWO], s[v + _THREE]
+            t0, t1, t2, t3 = s[i] + v0, s[i + _ONE] + v1, s[i + _TWO] + v2, s[i + _THREE] + v3
+            r0, r1, r2, r3 = t0 + s[u], t1 + s[u + _ONE], t2 + s[u + _TWO], t3 + s[u + _THREE]
+            s[i], s[i + _ONE], s[i + _TWO], s[i + _THREE] = t0, t1, t2, t3
+            s[h], s[h + _ONE], s[h + _TWO], s[h + _THREE] = v0, v1, v2, v3
+            s[r], s[r + _ONE], s[r + _TWO], s[r + _THREE] = r0, r1, r2, r3
+        s[at] += 1.0
+        if last:
             s[at] = 0.0
+            for i in range(prefix, result):
+                s[i] = 0.0
+            for j in range(_NONE, p * width, _FOUR):
+                i, u = here - j - _FOUR, here - j - _FOUR + width
+                v0, v1, v2, v3 = s[u], s[u + _ONE], s[u + _TWO], s[u + _THREE]
+                t0, t1, t2, t3 = s[i] + v0, s[i + _ONE] + v1, s[i + _TWO] + v2, s[i + _THREE] + v3
+                s[i], s[i + _ONE], s[i + _TWO], s[i + _THREE] = t0, t1, t2, t3
 
 
 @njit(nogil=True, error_model="numpy")
@@ -208,14 +217,14 @@ def _seed(s, bar):
 
 @njit(nogil=True, error_model="numpy")
 def _record_prices(s, bar):
-    """Write this bar's price and volume quantities at ``x`` and carry its prices on."""
+    """Write this bar's price and volume quantities; the state still holds the bar before."""
     o, h, l, c, v = bar[IN_OPEN], bar[IN_HIGH], bar[IN_LOW], bar[IN_CLOSE], bar[IN_VOLUME]  # noqa: E741
     c_1, up, down = s[S_CLOSE], h - s[S_HIGH], s[S_LOW] - l
     change, r, hl, co = c - c_1, log_ratio(c / c_1), log_ratio(h / l), log_ratio(c / o)
     ret = c / c_1 - 1.0
     s[_X + Q_HIGH], s[_X + Q_NEG_LOW], s[_X + Q_C] = h, -l, c
     s[_X + Q_R], s[_X + Q_R2], s[_X + Q_ABS_R], s[_X + Q_DOWN2] = r, r * r, abs(r), r * r if r < 0.0 else 0.0
-    s[_X + Q_V], s[_X + Q_V2], s[_X + Q_PV] = v, v * v, (h + l + c) / 3.0 * v
+    s[_X + Q_V], s[_X + Q_V2], s[_X + Q_PV] = v, v * v, (h + l + c) * (1.0 / 3.0) * v
     s[_X + Q_SR], s[_X + Q_SR2], s[_X + Q_SR_V] = ret, ret * ret, ret * v
     s[_X + Q_HL2], s[_X + Q_GK] = hl * hl, 0.5 * hl * hl - (2.0 * _LN2 - 1.0) * co * co
     s[_X + Q_TR], s[_X + Q_ABS_DC] = max(h - l, abs(h - c_1), abs(l - c_1)), abs(change)
@@ -224,50 +233,25 @@ def _record_prices(s, bar):
     s[_X + Q_MINUS] = down if down > up and down > 0.0 else 0.0
     s[_X + Q_SIGNED_V] = v if change > 0.0 else (-v if change < 0.0 else 0.0)
     s[_X + Q_DX_1] = s[S_DX]
-    s[S_HIGH_1], s[S_LOW_1], s[S_BODY_1] = s[S_HIGH], s[S_LOW], s[S_BODY]
-    s[S_OPEN], s[S_HIGH], s[S_LOW], s[S_CLOSE], s[S_BODY], s[S_R] = o, h, l, c, c - o, r
+    s[S_R] = r
 
 
 @njit(nogil=True, error_model="numpy")
-def _record_others(s, n, bar, window):
-    """Write reference, funding and open interest quantities. A missing reference bar stays at its last close."""
-    ref, ref_1 = bar[IN_REF_CLOSE], s[S_REF]
-    missing = not ref > 0.0
-    if missing:
-        ref = ref_1
-    ref_r = log_ratio(ref / ref_1)
-    if math.isnan(ref_r):  # the reference was never seen before
+def _record_others(s, bar):
+    """Write reference and funding quantities. A missing reference bar stays at its last close."""
+    ref_r = log_ratio(bar[IN_REF_CLOSE] / s[S_REF])
+    if math.isnan(ref_r):  # missing now, or never seen before
         ref_r = 0.0
-    s[S_REF] = ref
     s[_X + Q_REF], s[_X + Q_REF2], s[_X + Q_CROSS] = ref_r, ref_r * ref_r, s[S_R] * ref_r
     known = math.isfinite(bar[IN_FUNDING_RATE] + bar[IN_HOURS_TO_FUNDING]) and bar[IN_FUNDING_INTERVAL_H] > 0.0
     steps = math.floor(bar[IN_FUNDING_RATE] * 1e8 + 0.5) if known else 0.0
     s[S_FUNDING_KNOWN] = 1.0 if known else 0.0
     s[_X + Q_F], s[_X + Q_F2], s[_X + Q_F_KNOWN] = steps, steps * steps, s[S_FUNDING_KNOWN]
-    s[_CLOSES + (n & 511)] = s[_CLOSES + 512 + (n & 511)] = bar[IN_CLOSE]
-    s[_REFS + (n & 511)] = ref
-    s[_OIS + (n & 511)] = bar[IN_OPEN_INTEREST] if bar[IN_OPEN_INTEREST] > 0.0 else np.nan
-    _flag(s, window, 0.0 if bar[IN_REAL] == 1.0 else 1.0, 1.0 if missing else 0.0)
 
 
 @njit(nogil=True, error_model="numpy")
-def _advance(s, bar, window):
-    """Take one bar into the state; a state whose count is 0 begins with this bar. Returns the bar's number."""
-    n = int(s[S_COUNT])
-    if n == 0:
-        _seed(s, bar)
-    _record_prices(s, bar)
-    _record_others(s, n, bar, window)
-    _push_sums(s)
-    _push_maxima(s)
-    c = bar[IN_CLOSE]
-    s[S_EMA_9] += 2.0 / 10.0 * (c - s[S_EMA_9])
-    s[S_EMA_12] += 2.0 / 13.0 * (c - s[S_EMA_12])
-    s[S_EMA_21] += 2.0 / 22.0 * (c - s[S_EMA_21])
-    s[S_EMA_26] += 2.0 / 27.0 * (c - s[S_EMA_26])
-    s[S_EMA_50] += 2.0 / 51.0 * (c - s[S_EMA_50])
-    s[S_EMA_200] += 2.0 / 201.0 * (c - s[S_EMA_200])
-    s[S_SIGNAL] += 2.0 / 10.0 * (s[S_EMA_12] - s[S_EMA_26] - s[S_SIGNAL])
+def _derive(s, c):
+    """Update what is built on windows and needed bar by bar."""
     s[S_OBV] = _ratio(s[W_20 + Q_SIGNED_V], s[W_20 + Q_V], 0.0)
     s[S_OBV_EMA] += 2.0 / 21.0 * (s[S_OBV] - s[S_OBV_EMA])
     highest, lowest = s[W_MAX_14 + Q_HIGH], -s[W_MAX_14 + Q_NEG_LOW]
@@ -276,7 +260,48 @@ def _advance(s, bar, window):
     s[S_PLUS_DI] = _ratio(100.0 * s[W_14 + Q_PLUS], s[W_14 + Q_TR], 0.0)
     s[S_MINUS_DI] = _ratio(100.0 * s[W_14 + Q_MINUS], s[W_14 + Q_TR], 0.0)
     s[S_DX] = _ratio(100.0 * abs(s[S_PLUS_DI] - s[S_MINUS_DI]), s[S_PLUS_DI] + s[S_MINUS_DI], 0.0)
+
+
+@njit(nogil=True, error_model="numpy")
+def _carry(s, n, bar, window):
+    """Carry prices, rings, flags and EMAs on; a missing reference keeps its last close."""
+    c, at = bar[IN_CLOSE], n & 511
+    missing = not bar[IN_REF_CLOSE] > 0.0
+    if not missing:
+        s[S_REF] = bar[IN_REF_CLOSE]
+    s[S_HIGH_1], s[S_LOW_1], s[S_BODY_1] = s[S_HIGH], s[S_LOW], s[S_BODY]
+    s[S_OPEN], s[S_HIGH], s[S_LOW], s[S_CLOSE] = bar[IN_OPEN], bar[IN_HIGH], bar[IN_LOW], c
+    s[S_BODY] = c - bar[IN_OPEN]
+    s[_CLOSES + at] = s[_CLOSES + 512 + at] = c
+    s[_REFS + at] = s[S_REF]
+    s[_OIS + at] = bar[IN_OPEN_INTEREST] if bar[IN_OPEN_INTEREST] > 0.0 else np.nan
+    _flag(s, window, 0.0 if bar[IN_REAL] == 1.0 else 1.0, 1.0 if missing else 0.0)
+    s[S_EMA_9] += 2.0 / 10.0 * (c - s[S_EMA_9])
+    s[S_EMA_12] += 2.0 / 13.0 * (c - s[S_EMA_12])
+    s[S_EMA_21] += 2.0 / 22.0 * (c - s[S_EMA_21])
+    s[S_EMA_26] += 2.0 / 27.0 * (c - s[S_EMA_26])
+    s[S_EMA_50] += 2.0 / 51.0 * (c - s[S_EMA_50])
+    s[S_EMA_200] += 2.0 / 201.0 * (c - s[S_EMA_200])
+    s[S_SIGNAL] += 2.0 / 10.0 * (s[S_EMA_12] - s[S_EMA_26] - s[S_SIGNAL])
     s[S_COUNT] = n + 1
+
+
+@njit(nogil=True, error_model="numpy")
+def _advance(s, bar, p):
+    """Take one bar into the state; a state whose count is 0 begins with this bar. Returns the bar's number.
+
+    Windows begin late in the warm-up: the first row that is written needs no more than the longest of them.
+    """
+    n = int(s[S_COUNT])
+    if n == 0:
+        _seed(s, bar)
+    if n > p[P_WARMUP] - LONGEST_LOOKBACK:
+        _record_prices(s, bar)
+        _record_others(s, bar)
+        _push_sums(s)
+        _push_maxima(s)
+        _derive(s, bar[IN_CLOSE])
+    _carry(s, n, bar, p[P_FILL_WINDOW])
     return n
 
 
@@ -295,7 +320,7 @@ def _write_momentum(s, n, out):
     out[RSI] = _ratio(100.0 * s[W_14 + Q_UP], s[W_14 + Q_UP] + s[W_14 + Q_DOWN], 50.0)
     macd = s[S_EMA_12] - s[S_EMA_26]
     out[MACD], out[MACD_SIGNAL], out[MACD_HIST] = macd * inv, s[S_SIGNAL] * inv, (macd - s[S_SIGNAL]) * inv
-    out[STOCH_K], out[STOCH_D] = s[S_K], (s[S_K] + s[S_K_1] + s[S_K_2]) / 3.0
+    out[STOCH_K], out[STOCH_D] = s[S_K], (s[S_K] + s[S_K_1] + s[S_K_2]) * (1.0 / 3.0)
 
 
 @njit(nogil=True, error_model="numpy")
@@ -316,13 +341,14 @@ def _write_trend(s, n, out):
         dev += before
         dev2 += before * before
     dev, dev2 = dev + dev_10, dev2 + dev2_10
-    std, mean, mean_10 = np.sqrt(max(dev2 - dev * dev / 20.0, 0.0) / 19.0), dev / 20.0, dev_10 / 10.0
+    mean, mean_10 = dev * (1.0 / 20.0), dev_10 * (1.0 / 10.0)
+    std = np.sqrt(max(dev2 - dev * mean, 0.0) * (1.0 / 19.0))
     out[SMA_20_DIST], out[SMA_50_DIST] = -mean * inv, (c - s[W_50 + Q_C] / 50.0) * inv
     out[MA_10_20_DIFF] = (mean_10 - mean) * inv
     out[BB_UPPER_DIST], out[BB_LOWER_DIST] = (mean + 2.0 * std) * inv, (2.0 * std - mean) * inv
     out[BB_WIDTH], out[BB_POSITION] = 4.0 * std / (c + mean), _ratio(2.0 * std - mean, 4.0 * std, 0.5)
     out[PRICE_VOLATILITY_10] = np.sqrt(max(dev2_10 - dev_10 * mean_10, 0.0) / 10.0) / (c + mean_10)
-    out[ADX], out[PLUS_DI], out[MINUS_DI] = (s[S_DX] + s[W_13 + Q_DX_1]) / 14.0, s[S_PLUS_DI], s[S_MINUS_DI]
+    out[ADX], out[PLUS_DI], out[MINUS_DI] = (s[S_DX] + s[W_13 + Q_DX_1]) * (1.0 / 14.0), s[S_PLUS_DI], s[S_MINUS_DI]
     moved = abs(c - _close(s, n - 48))
     out[EFFICIENCY_RATIO_48] = min(_ratio(moved, s[W_48 + Q_ABS_DC], 0.0), 1.0)
 
@@ -330,24 +356,19 @@ def _write_trend(s, n, out):
 @njit(nogil=True, error_model="numpy")
 def _std(total, squares, bars):
     """Sample standard deviation of returns from raw moments, which is safe because their mean is near zero."""
-    return np.sqrt(max(squares - total * total / bars, 0.0) / (bars - 1.0))
+    return np.sqrt(max(squares - total * total * (1.0 / bars), 0.0) * (1.0 / (bars - 1.0)))
 
 
 @njit(nogil=True, error_model="numpy")
 def _write_volatility(s, bars_per_year, out):
-    c, tr = s[S_CLOSE], s[W_14 + Q_TR] / 14.0
-    out[ATR_PCT], out[ATR_RATIO] = tr / c, _ratio(tr, s[W_288 + Q_TR] / 288.0, 1.0)
+    c, tr = s[S_CLOSE], s[W_14 + Q_TR] * (1.0 / 14.0)
+    out[ATR_PCT], out[ATR_RATIO] = tr / c, _ratio(tr, s[W_288 + Q_TR] * (1.0 / 288.0), 1.0)
     out[VOLATILITY] = _std(s[W_24 + Q_SR], s[W_24 + Q_SR2], 24.0) * np.sqrt(bars_per_year)
-    out[REALIZED_VOL_12], out[REALIZED_VOL_48] = (
-        _std(s[W_12 + Q_R], s[W_12 + Q_R2], 12.0),
-        _std(s[W_48 + Q_R], s[W_48 + Q_R2], 48.0),
-    )
-    out[REALIZED_VOL_144], out[REALIZED_VOL_288] = (
-        _std(s[W_144 + Q_R], s[W_144 + Q_R2], 144.0),
-        _std(s[W_288 + Q_R], s[W_288 + Q_R2], 288.0),
-    )
+    short, day = _std(s[W_12 + Q_R], s[W_12 + Q_R2], 12.0), _std(s[W_288 + Q_R], s[W_288 + Q_R2], 288.0)
+    out[REALIZED_VOL_12], out[REALIZED_VOL_288], out[VOL_RATIO_12_288] = short, day, _ratio(short, day, 1.0)
+    out[REALIZED_VOL_48] = _std(s[W_48 + Q_R], s[W_48 + Q_R2], 48.0)
+    out[REALIZED_VOL_144] = _std(s[W_144 + Q_R], s[W_144 + Q_R2], 144.0)
     out[REALIZED_VOL_576] = _std(s[W_576 + Q_R], s[W_576 + Q_R2], 576.0)
-    out[VOL_RATIO_12_288] = _ratio(out[REALIZED_VOL_12], out[REALIZED_VOL_288], 1.0)
     out[GARMAN_KLASS_48] = np.sqrt(s[W_48 + Q_GK] / 48.0)
     out[PARKINSON_288] = np.sqrt(s[W_288 + Q_HL2] / (288.0 * 4.0 * _LN2))
     out[DOWNSIDE_SHARE_48] = _ratio(s[W_48 + Q_DOWN2], s[W_48 + Q_R2], 0.5)
@@ -359,9 +380,9 @@ def _write_volatility(s, bars_per_year, out):
 @njit(nogil=True, error_model="numpy")
 def _write_volume(s, v, out):
     c, v_12, v_20, v_288 = s[S_CLOSE], s[W_12 + Q_V], s[W_20 + Q_V], s[W_288 + Q_V]
-    mean = v_288 / 288.0
-    out[VOLUME_RATIO], out[VOLUME_TREND] = _ratio(v, v_20 / 20.0, 0.0), _ratio(v_20 / 20.0, mean, 0.0)
-    variance = s[W_288 + Q_V2] / 288.0 - mean * mean
+    mean = v_288 * (1.0 / 288.0)
+    out[VOLUME_RATIO], out[VOLUME_TREND] = _ratio(v, v_20 * (1.0 / 20.0), 0.0), _ratio(v_20 * (1.0 / 20.0), mean, 0.0)
+    variance = s[W_288 + Q_V2] * (1.0 / 288.0) - mean * mean
     out[VOLUME_ZSCORE_288] = (v - mean) / np.sqrt(variance) if variance > 1e-12 * mean * mean else 0.0
     out[OBV], out[OBV_EMA], out[VPT] = s[S_OBV], s[S_OBV_EMA], _ratio(s[W_20 + Q_SR_V], v_20, 0.0)
     out[VWAP_288_DIST] = (c - _ratio(s[W_288 + Q_PV], v_288, c)) / c
@@ -400,27 +421,25 @@ def _write_funding(s, bar, out):
 
 @njit(nogil=True, error_model="numpy")
 def _write_reference(s, n, out):
-    ref = s[S_REF]
-    out[REF_RETURN_1] = ref / _ref(s, n - 1) - 1.0
-    out[REF_RETURN_12] = ref / _ref(s, n - 12) - 1.0
-    out[REF_RETURN_288] = ref / _ref(s, n - 288) - 1.0
+    c, ref = s[S_CLOSE], s[S_REF]
+    hour, day = ref / _ref(s, n - 12) - 1.0, ref / _ref(s, n - 288) - 1.0
+    out[REF_RETURN_1], out[REF_RETURN_12], out[REF_RETURN_288] = ref / _ref(s, n - 1) - 1.0, hour, day
+    out[RELATIVE_STRENGTH_12] = c / _close(s, n - 12) - 1.0 - hour
+    out[RELATIVE_STRENGTH_288] = c / _close(s, n - 288) - 1.0 - day
     x, y = s[W_288 + Q_REF], s[W_288 + Q_R]
-    var_x = max(s[W_288 + Q_REF2] - x * x / 288.0, 0.0)
-    var_y = max(s[W_288 + Q_R2] - y * y / 288.0, 0.0)
-    cov = s[W_288 + Q_CROSS] - x * y / 288.0
+    var_x = max(s[W_288 + Q_REF2] - x * x * (1.0 / 288.0), 0.0)
+    var_y = max(s[W_288 + Q_R2] - y * y * (1.0 / 288.0), 0.0)
+    cov = s[W_288 + Q_CROSS] - x * y * (1.0 / 288.0)
     out[REF_REALIZED_VOL_288], out[REF_BETA_288] = np.sqrt(var_x / 287.0), _ratio(cov, var_x, 0.0)
     out[REF_CORR_288] = max(-1.0, min(1.0, _ratio(cov, np.sqrt(var_x * var_y), 0.0)))
-    out[RELATIVE_STRENGTH_12] = out[RETURN_12] - out[REF_RETURN_12]
-    out[RELATIVE_STRENGTH_288] = out[RETURN_288] - out[REF_RETURN_288]
 
 
 @njit(nogil=True, error_model="numpy")
 def _write_open_interest(s, n, out):
-    oi = _oi(s, n)
-    out[OI_CHANGE_12] = oi / _oi(s, n - 12) - 1.0
-    out[OI_CHANGE_288] = oi / _oi(s, n - 288) - 1.0
-    sign = 1.0 if out[RETURN_12] > 0.0 else (-1.0 if out[RETURN_12] < 0.0 else 0.0)
-    out[OI_PRICE_DIVERGENCE_12] = -sign * out[OI_CHANGE_12]
+    oi, moved = _oi(s, n), s[S_CLOSE] - _close(s, n - 12)
+    change = oi / _oi(s, n - 12) - 1.0
+    out[OI_CHANGE_12], out[OI_CHANGE_288] = change, oi / _oi(s, n - 288) - 1.0
+    out[OI_PRICE_DIVERGENCE_12] = -change if moved > 0.0 else (change if moved < 0.0 else 0.0 * change)
 
 
 @njit(nogil=True, error_model="numpy")
@@ -441,54 +460,54 @@ def _write_row(s, n, index, bar, p, clock, out):
 
 
 @njit(nogil=True, error_model="numpy")
-def _finite(out, first, end):
-    bad = 0
-    for j in range(np.uint64(first), np.uint64(end)):
-        bad += not abs(out[j]) < 3e38  # what float32 can hold
-    return bad == 0
-
-
-@njit(nogil=True, error_model="numpy")
-def _store(row, flat, at):
-    """Round one row to float32."""
-    place = np.uint64(at) * np.uint64(FEATURE_COUNT)
-    for j in range(np.uint64(row.size)):
-        flat[place + j] = row[j]
-
-
-@njit(nogil=True, error_model="numpy")
-def _reason(s, bar, p, out):
+def _reason(s, bar, p):
+    """Bits that the state knows; ``_judge`` adds those that the values tell."""
     reason = 0 if bar[IN_REAL] == 1.0 else FILLED
     if s[S_FILLS] > p[P_MAX_FILLED]:
         reason |= GAPS
-    if not _finite(out, FUNDING_RATE, REF_RETURN_1):
-        reason |= FUNDING_UNKNOWN
-    if not bar[IN_REF_CLOSE] > 0.0 or s[S_REF_MISSES] > p[P_MAX_FILLED] or not _finite(out, REF_RETURN_1, OI_CHANGE_12):
+    if s[S_REF_MISSES] > p[P_MAX_FILLED] or not bar[IN_REF_CLOSE] > 0.0:
         reason |= REFERENCE_MISSING
-    if not _finite(out, 0, FUNDING_RATE):
-        reason |= NOT_FINITE
     return reason
 
 
+@njit(nogil=True, error_model="numpy")
+def _judge(values, reasons):
+    """Mark the rows that hold a number float32 cannot, by the group that holds it.
+
+    Done after the loop: reading a row while its writes are still under way costs more than writing it.
+    """
+    for i in range(values.shape[0]):
+        if reasons[i] & WARMUP:
+            continue
+        own, funding, reference = 0, 0, 0
+        for j in range(FUNDING_RATE):
+            own += not abs(values[i, j]) < 3e38
+        for j in range(FUNDING_RATE, REF_RETURN_1):
+            funding += not abs(values[i, j]) < 3e38
+        for j in range(REF_RETURN_1, OI_CHANGE_12):
+            reference += not abs(values[i, j]) < 3e38
+        reasons[i] |= (
+            (NOT_FINITE if own else 0) | (FUNDING_UNKNOWN if funding else 0) | (REFERENCE_MISSING if reference else 0)
+        )
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def run(s, first_index, bars, start, first, end, p, clock, row, values, reasons):
+def run(s, first_index, bars, start, first, end, p, clock, values, reasons):
     """Advance the state by ``bars[start:end]`` and write the rows of ``bars[first:end]``.
 
     ``s`` is the state (its count set to 0 begins anew), ``first_index`` the absolute index of ``bars[0]``, ``bars``
-    ``(n, INPUT_COLUMNS) float64``, ``p`` the parameters, ``clock`` the ``clock_table`` of the timeframe, ``row``
-    ``(FEATURE_COUNT,) float64`` scratch that holds the last row afterwards, ``values`` ``(end - first, FEATURE_COUNT)
-    float32`` and ``reasons`` ``uint16`` the output.
+    ``(n, INPUT_COLUMNS) float64``, ``p`` the parameters, ``clock`` the ``clock_table`` of the timeframe, ``values``
+    ``(end - first, FEATURE_COUNT) float32`` (float64 shows what is rounded) and ``reasons`` ``uint16`` the output.
     """
-    flat = values.reshape(values.size)
     for i in range(start, end):
         bar = bars[i]
-        n = _advance(s, bar, p[P_FILL_WINDOW])
+        n = _advance(s, bar, p)
         if i < first:
             continue
         if n < p[P_WARMUP]:
-            row[:] = np.nan
+            values[i - first] = np.nan
             reasons[i - first] = WARMUP if bar[IN_REAL] == 1.0 else WARMUP | FILLED
         else:
-            _write_row(s, n, first_index + i, bar, p, clock, row)
-            reasons[i - first] = _reason(s, bar, p, row)
-        _store(row, flat, i - first)
+            _write_row(s, n, first_index + i, bar, p, clock, values[i - first])
+            reasons[i - first] = _reason(s, bar, p)
+    _judge(values, reasons)

@@ -29,8 +29,9 @@ class FeatureStream:
         self._parameters = contract.parameters()
         self._clock = clock_table(contract.timeframe_ms)
         self._state: Floats = np.zeros(kernel.state_size(contract.fill_window_bars))
-        self._row: Floats = np.empty(kernel.FEATURE_COUNT)
         self._recent: Floats = np.empty((0, kernel.INPUT_COLUMNS))  # twice the warm-up, once there is a bar
+        self._bar: Floats = np.empty((1, kernel.INPUT_COLUMNS))
+        self._reason = np.empty(1, dtype=np.uint16)
         self._held = 0
         self._next_index: int | None = None
 
@@ -64,17 +65,16 @@ class FeatureStream:
 
         Raises ``FeatureError`` for a repeated or skipped bar: put the history on the grid, which fills gaps.
         """
-        bar = self._accept(index, row)
+        self._accept(index, row)
         if index % self._contract.block_bars == 0:
             self._begin(self._recent, max(self._held - self._contract.warmup_bars, 0), self._held)
         values = np.empty((1, kernel.FEATURE_COUNT), dtype=np.float32)
-        reason = np.empty(1, dtype=np.uint16)
-        kernel.run(self._state, index, bar, 0, 0, 1, self._parameters, self._clock, self._row, values, reason)
-        self._remember(bar)
+        kernel.run(self._state, index, self._bar, 0, 0, 1, self._parameters, self._clock, values, self._reason)
+        self._remember()
         self._next_index = index + 1
-        return values[0], int(reason[0])
+        return values[0], int(self._reason[0])
 
-    def _accept(self, index: int, row: Floats) -> Floats:
+    def _accept(self, index: int, row: Floats) -> None:
         if row.shape != (kernel.INPUT_COLUMNS,):
             raise FeatureError(
                 f"{self.symbol}: a bar of shape {row.shape}",
@@ -88,16 +88,16 @@ class FeatureStream:
                 why="every later row would differ from the same row computed in batch",
                 remedy="put the bars on the grid, or warm the stream again",
             )
-        return np.array(row, dtype=np.float64, ndmin=2)
+        self._bar[0] = row
 
     def _begin(self, bars: Floats, first: int, end: int) -> None:
         """Begin the state anew from ``bars[first:end]``, writing no row."""
         self._state[kernel.S_COUNT] = 0.0
         values = np.empty((0, kernel.FEATURE_COUNT), dtype=np.float32)
         reason = np.empty(0, dtype=np.uint16)
-        kernel.run(self._state, 0, bars, first, end, end, self._parameters, self._clock, self._row, values, reason)
+        kernel.run(self._state, 0, bars, first, end, end, self._parameters, self._clock, values, reason)
 
-    def _remember(self, bar: Floats) -> None:
+    def _remember(self) -> None:
         """Keep the last ``warmup`` bars, oldest first; a full buffer moves its newer half to the front."""
         keep = self._contract.warmup_bars
         if self._recent.shape[0] == 0:
@@ -105,5 +105,5 @@ class FeatureStream:
         if self._held == 2 * keep:
             self._recent[: keep - 1] = self._recent[keep + 1 :]
             self._held = keep - 1
-        self._recent[self._held] = bar[0]
+        self._recent[self._held] = self._bar[0]
         self._held += 1

@@ -17,7 +17,7 @@ from flows.train import train
 __all__ = ["demo"]
 
 
-@flow(name="demo")
+@flow(name="demo", flow_run_name="demo")
 def demo(
     home: str,
     symbols: list[str],

@@ -8,7 +8,7 @@ from tasks.features import build
 __all__ = ["build_features"]
 
 
-@flow(name="features")
+@flow(name="features", flow_run_name="features")
 def build_features(home: str, symbols: list[str] | None = None) -> dict[str, object]:
     """Compute all features; safe to run twice."""
     done = build(home, symbols=symbols or [])

@@ -8,7 +8,7 @@ from tasks.monitoring import audit_parity, measure_drift
 __all__ = ["drift", "parity"]
 
 
-@flow(name="parity")
+@flow(name="parity", flow_run_name="parity")
 def parity(home: str) -> dict[str, object]:
     """Recompute every served feature row and compare bytes."""
     done = audit_parity(home)
@@ -16,7 +16,7 @@ def parity(home: str) -> dict[str, object]:
     return done
 
 
-@flow(name="drift")
+@flow(name="drift", flow_run_name="drift")
 def drift(home: str) -> dict[str, object]:
     """Compare served rows with the bundle's reference distributions."""
     done = measure_drift(home)

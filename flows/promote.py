@@ -9,7 +9,7 @@ from tasks.shadowing import shadow_replay
 __all__ = ["promote", "shadow"]
 
 
-@flow(name="shadow")
+@flow(name="shadow", flow_run_name="shadow")
 def shadow(home: str) -> dict[str, object]:
     """Replay challenger and champion over the stretch after training, through the worker's own code."""
     done = shadow_replay(home)
@@ -17,7 +17,7 @@ def shadow(home: str) -> dict[str, object]:
     return done
 
 
-@flow(name="promote")
+@flow(name="promote", flow_run_name="promote")
 def promote(home: str, dry_run: bool = False, who: str = "lockstep promote") -> dict[str, object]:
     """Judge the challenger by its gates; promote it or say why not."""
     decision = decide(home, dry_run=dry_run, who=who)

@@ -10,7 +10,7 @@ from tasks.training import train_and_register
 __all__ = ["train"]
 
 
-@flow(name="train")
+@flow(name="train", flow_run_name="train")
 def train(home: str) -> dict[str, object]:
     """Train on the home's training stretch, once per data and settings."""
     run = train_and_register(home)

@@ -34,13 +34,15 @@ class FundingStamps:
 class FundingOnGrid:
     """Funding per bar; all ``(n,)``.
 
-    ``paid`` is the rate settled at each bar's open (0.0 where none settles), ``known`` whether that is certain,
-    ``last_rate`` the latest settled rate at the bar's close (NaN before the first), ``interval_ms`` the gap
-    before that settlement, ``last_time`` its stamp (-1 before the first).
+    ``paid`` is the rate settled at each bar's open (0.0 where none settles), ``known`` whether that is certain, later
+    stamps considered. ``last_rate`` is the latest settled rate at the bar's close (NaN before the first),
+    ``interval_ms`` the gap before that settlement, ``last_time`` its stamp (-1 before the first); ``current`` whether
+    it was still in force as far as the bar itself could tell, without any later stamp: what a feature may use.
     """
 
     paid: Floats
     known: NDArray[np.bool_]
+    current: NDArray[np.bool_]
     last_rate: Floats
     last_time: Ints
     interval_ms: Ints
@@ -76,6 +78,7 @@ def funding_on_grid(stamps: FundingStamps, *, timeframe: Timeframe, first_index:
         return FundingOnGrid(
             paid=paid,
             known=np.zeros(n, dtype=bool),
+            current=np.zeros(n, dtype=bool),
             last_rate=np.full(n, np.nan),
             last_time=nothing,
             interval_ms=nothing.copy(),
@@ -93,10 +96,11 @@ def funding_on_grid(stamps: FundingStamps, *, timeframe: Timeframe, first_index:
     interval = np.concatenate((gaps[:1], gaps))
     following = np.append(gaps <= _LONGEST_MS + _JITTER_MS, False)
     due = stamps.time[at] + np.minimum(interval[at], _LONGEST_MS) - _JITTER_MS
-    known = seen & (following[at] | (open_time < due))
+    current = seen & (open_time < due)
     return FundingOnGrid(
         paid=paid,
-        known=known,
+        known=current | (seen & following[at]),
+        current=current,
         last_rate=np.where(seen, stamps.rate[at], np.nan),
         last_time=np.where(seen, stamps.time[at], -1),
         interval_ms=np.where(seen, interval[at], -1),

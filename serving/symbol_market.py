@@ -5,7 +5,7 @@ once and cut at the bar in question; only where a late row or a revision became 
 stream warmed anew. Whatever a bar did not know is not in what it is given.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,9 @@ from infra.lake import Lake
 from infra.open_interest import on_grid
 from market.barriers import PricePath
 from market.candles import Candles
-from market.funding import FundingOnGrid, FundingStamps, funding_on_grid
+from market.funding import FundingStamps, funding_on_grid
 from market.grid import BarGrid, to_grid
-from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS
+from market.timeframe import DAY_MS
 from serving.known_rows import Clock, KnownRows, read_candles, read_funding, read_open_interest
 
 __all__ = ["FeatureAnswer", "MarketRows", "SymbolMarket", "grid_at", "read_market"]
@@ -106,14 +106,11 @@ class SymbolMarket:
         inputs = assemble_inputs(
             grid,
             reference=reference,
-            funding=_as_it_looked(
-                grid,
-                funding_on_grid(
-                    FundingStamps(symbol=grid.symbol, time=stamps.time, rate=stamps.values[0]),
-                    timeframe=tf,
-                    first_index=grid.first_index,
-                    n=n,
-                ),
+            funding=funding_on_grid(
+                FundingStamps(symbol=grid.symbol, time=stamps.time, rate=stamps.values[0]),
+                timeframe=tf,
+                first_index=grid.first_index,
+                n=n,
             ),
             open_interest=on_grid(interest.time, interest.values[0], tf, grid.first_index, n),
         )
@@ -155,16 +152,6 @@ class SymbolMarket:
             funding_paid=funding.paid,
             funding_known=funding.known,
         )
-
-
-def _as_it_looked(grid: BarGrid, funding: FundingOnGrid) -> FundingOnGrid:
-    """Funding known at each bar without the settlements after it.
-
-    In hindsight a bar between two settlements is known; at that bar only the last one was there, and nothing was due
-    until the interval before it had passed once more.
-    """
-    due = funding.last_time + np.minimum(funding.interval_ms, 8 * HOUR_MS) - MINUTE_MS
-    return replace(funding, known=funding.known & (funding.last_time >= 0) & (grid.open_time < due))
 
 
 def _cut(inputs: BarInputs, first: int, end: int) -> BarInputs:

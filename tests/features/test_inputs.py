@@ -89,7 +89,7 @@ def test_funding_that_is_not_known_is_nan_in_all_three_columns():
     columns = made.values[:, Column.FUNDING_RATE : Column.HOURS_TO_FUNDING + 1]
     known = np.isfinite(columns)
     assert (known.all(axis=1) == known.any(axis=1)).all()
-    assert known[:, 0].tolist() == on_grid.known.tolist()
+    assert known[:, 0].tolist() == on_grid.current.tolist()
     assert not known[:48].any()
     assert not known[288 - 96 :].any()
 

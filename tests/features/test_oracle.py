@@ -15,15 +15,12 @@ def kernel_row(inputs: BarInputs, made: FeatureContract, index: int) -> np.ndarr
     """One row before it is rounded to float32."""
     bars, base = inputs.values, inputs.first_index
     start = max(index // made.block_bars * made.block_bars - made.warmup_bars, base)
-    row = np.empty(kernel.FEATURE_COUNT)
-    values, reason = np.empty((1, kernel.FEATURE_COUNT), np.float32), np.empty(1, np.uint16)
+    row, reason = np.empty((1, kernel.FEATURE_COUNT)), np.empty(1, np.uint16)
     state = np.zeros(kernel.state_size(made.fill_window_bars))
     at = index - base
-    kernel.run(
-        state, base, bars, start - base, at, at + 1, made.parameters(), clock_table(FIVE.ms), row, values, reason
-    )
+    kernel.run(state, base, bars, start - base, at, at + 1, made.parameters(), clock_table(FIVE.ms), row, reason)
     assert not reason[0] & 1
-    return row
+    return row[0]
 
 
 def assert_as_defined(inputs: BarInputs, indices) -> None:

@@ -53,6 +53,13 @@ def test_a_change_of_interval_is_followed():
     assert grid.interval_ms[13] == 4 * HOUR_MS
 
 
+def test_a_longer_interval_is_paid_later_but_was_not_foreseen():
+    """When 4 h settlements become 8 h ones, labels know the whole stretch; at the time nobody did."""
+    grid = funding_on_grid(stamps([0, 4, 12, 20]), timeframe=HOUR, first_index=FIRST, n=16)
+    assert grid.known.all()
+    assert grid.current.tolist() == [True] * 8 + [False] * 4 + [True] * 4
+
+
 def test_one_stamp_proves_nothing():
     """With a single settlement neither rate nor interval is known."""
     grid = funding_on_grid(stamps([3]), timeframe=HOUR, first_index=FIRST, n=8)
