@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.demo_text import gate_table
-from cli.options import Home, Json, command, home_path
+from cli.options import Home, Json, command, existing_home
 from cli.output import out, print_json, table
 
 __all__ = ["app"]
@@ -27,7 +27,7 @@ def list_cards(home: Home = Path(".lockstep"), as_json: Json = False) -> None:
         from infra.bootstrap import open_app
         from infra.tables import decision_cards as t
 
-        with open_app(home_path(home)) as opened, opened.engine.connect() as connection:
+        with open_app(existing_home(home)) as opened, opened.engine.connect() as connection:
             query = select(t.c.id, t.c.model_name, t.c.verdict, t.c.reason, t.c.bundle_hash, t.c.created_at)
             rows = [dict(row) for row in connection.execute(query.order_by(t.c.id.desc())).mappings()]
     if as_json:
@@ -47,7 +47,7 @@ def show(card_id: Annotated[int, typer.Argument()], home: Home = Path(".lockstep
         from infra.bootstrap import open_app
         from registry.cards import load_card
 
-        with open_app(home_path(home)) as opened:
+        with open_app(existing_home(home)) as opened:
             card = load_card(opened.engine, card_id)
     if as_json:
         print_json({"card_id": card_id, "content_hash": card.content_hash, **asdict(card)})

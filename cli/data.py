@@ -41,19 +41,20 @@ def backfill(
     if files is None and (start is None or not wanted):
         raise typer.BadParameter("from an exchange, --symbols and --from say what to bring; or give --files")
 
+    chosen: list[str] = []
+    if files is not None:
+        with command(as_json=as_json, quiet=True):  # bad input is refused before any server is started
+            chosen = _checked_symbols(home_path(home), files, wanted)
+
     def load() -> Any:
         from flows.collect import backfill_from_exchange, backfill_from_files
 
         if files is None:
             stop = end or time.time_ns() // 1_000_000
             return partial(backfill_from_exchange, symbols=list(wanted), start_ms=start, end_ms=stop)
-        chosen = _files_symbols(home_path(home), files, wanted)
         return partial(backfill_from_files, folder=str(files.absolute()), symbols=chosen, start_ms=start, end_ms=end)
 
-    if files is not None:
-        with command(as_json=as_json, quiet=True):
-            _files_symbols(home_path(home), files, wanted)  # bad input is refused before any server is started
-    run_and_show(home, load, as_json=as_json, show=_show)
+    run_and_show(home, load, as_json=as_json, show=_show, makes_home=True)
 
 
 def collect(symbols: Symbols = None, home: Home = Path(".lockstep"), as_json: Json = False) -> None:
@@ -72,18 +73,20 @@ def collect(symbols: Symbols = None, home: Home = Path(".lockstep"), as_json: Js
             chosen = wanted or symbols_in_use(app)
         return partial(flow, symbols=list(chosen), now_ms=time.time_ns() // 1_000_000)
 
-    run_and_show(home, load, as_json=as_json, show=_show)
+    run_and_show(home, load, as_json=as_json, show=_show, makes_home=True)
 
 
-def _files_symbols(home: Path, files: Path, wanted: tuple[str, ...]) -> list[str]:
+def _checked_symbols(home: Path, files: Path, wanted: tuple[str, ...]) -> list[str]:
     import os
 
     from infra.settings import load_settings
     from tasks.plan import timeframe_of
-    from tasks.symbols import file_symbols
+    from tasks.symbols import check_files, file_symbols
 
-    settings = load_settings(home, environ=os.environ)
-    return list(file_symbols(str(files), timeframe=timeframe_of(settings), wanted=wanted))
+    timeframe = timeframe_of(load_settings(home, environ=os.environ))
+    symbols = file_symbols(str(files), timeframe=timeframe, wanted=wanted)
+    check_files(str(files), timeframe=timeframe, symbols=symbols)
+    return list(symbols)
 
 
 def _show(result: Mapping[str, Any]) -> None:

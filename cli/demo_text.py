@@ -64,14 +64,14 @@ def score_table(scores: Mapping[str, Mapping[str, Any]]) -> Any:
     rows = [
         (
             _STRATEGY_WORDS.get(name, name),
-            _number(scores[name]["log_loss"], ".4f"),
-            _number(scores[name]["brier"], ".4f"),
-            _number(scores[name]["net_return"], "+.2%"),
-            _number(scores[name]["trades"], ",.0f"),
-            _number(scores[name]["hit_rate"], ".1%"),
-            _number(scores[name]["sharpe"], "+.2f"),
-            _number(scores[name]["profit_factor"], ".2f"),
-            _number(scores[name]["max_drawdown"], ".2%"),
+            _number(scores[name].get("log_loss"), ".4f"),
+            _number(scores[name].get("brier"), ".4f"),
+            _number(scores[name].get("net_return"), "+.2%"),
+            _number(scores[name].get("trades"), ",.0f"),
+            _number(scores[name].get("hit_rate"), ".1%"),
+            _number(scores[name].get("sharpe"), "+.2f"),
+            _number(scores[name].get("profit_factor"), ".2f"),
+            _number(scores[name].get("max_drawdown"), ".2%"),
         )
         for name in order
     ]

@@ -9,7 +9,7 @@ import typer
 
 from cli.flow_runner import run_and_show, show_lines
 from cli.monitor import show_parity
-from cli.options import Home, Json, Symbols, command, home_path, split_symbols
+from cli.options import Home, Json, Symbols, command, existing_home, split_symbols
 from cli.output import out, print_json, table
 from market.symbols import venue_symbol
 
@@ -49,7 +49,7 @@ def show(
         from infra.bootstrap import open_app
         from tasks.features import newest_rows
 
-        with open_app(home_path(home)) as opened:
+        with open_app(existing_home(home)) as opened:
             rows = newest_rows(opened, venue_symbol(symbol), last=last)
     if as_json:
         print_json(rows)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cli.options import command, home_path
+from cli.options import command, existing_home, home_path
 from cli.output import out, print_json
 
 __all__ = ["run_and_show"]
@@ -13,11 +13,19 @@ Flow = Callable[[str], dict[str, Any]]
 
 
 def run_and_show(
-    home: Path, load: Callable[[], Flow], *, as_json: bool, show: Callable[[Mapping[str, Any]], None]
+    home: Path,
+    load: Callable[[], Flow],
+    *,
+    as_json: bool,
+    show: Callable[[Mapping[str, Any]], None],
+    makes_home: bool = False,
 ) -> dict[str, Any]:
-    """Run the flow that ``load`` imports, given the home; print its result as JSON or through ``show``."""
+    """Run the flow that ``load`` imports, given the home; print its result as JSON or through ``show``.
+
+    Only a command that brings in data makes a home; the others refuse one that is not there.
+    """
     with command(as_json=as_json):
-        result = _run(home_path(home), load)
+        result = _run(home_path(home) if makes_home else existing_home(home), load)
     if as_json:
         print_json(result)
     else:

@@ -1,7 +1,7 @@
 """Which commands are there?
 
 ``lockstep --help`` lists them; each has an example in its own help. Exit codes: 0 done, 1 refused or failed with the
-reason, 2 wrong usage, 130 interrupted.
+reason, 2 wrong usage, 130 interrupted (143 by SIGTERM).
 """
 
 import sys
@@ -9,6 +9,7 @@ import sys
 import typer
 
 from cli import cards, data, demo, features, models, monitor, promotion, serve, status, train, up
+from cli.interrupts import Interrupted, listen
 from cli.output import err, print_refusal
 from market.errors import LockstepError
 
@@ -32,10 +33,11 @@ app.add_typer(cards.app, name="cards")
 def main() -> None:
     """Run the command; whatever a refusal escaped from, it is told in one line."""
     try:
+        listen()
         app()
     except LockstepError as error:
         print_refusal(error, as_json="--json" in sys.argv)
         sys.exit(1)
-    except KeyboardInterrupt:
+    except Interrupted as stop:
         err.print("[yellow]interrupted[/] nothing is lost: run the same command again and it continues.")
-        sys.exit(130)
+        sys.exit(stop.exit_code)

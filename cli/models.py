@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import Home, Json, command, home_path
+from cli.options import Home, Json, command, existing_home
 from cli.output import out, print_json, table
 from market.timeframe import as_utc
 
@@ -25,7 +25,7 @@ def list_models(home: Home = Path(".lockstep"), as_json: Json = False) -> None:
         from infra.bootstrap import open_app
         from tasks.stores import model_store
 
-        with open_app(home_path(home)) as opened:
+        with open_app(existing_home(home)) as opened:
             found = [asdict(one) for one in model_store(opened).versions()]
             name = opened.settings.registry.model_name
     if as_json:
@@ -55,7 +55,7 @@ def show(version: Annotated[int, typer.Argument()], home: Home = Path(".lockstep
         from tasks.lineups import fetch_bundle
         from tasks.stores import model_store
 
-        with open_app(home_path(home)) as opened:
+        with open_app(existing_home(home)) as opened:
             store = model_store(opened)
             bundle = fetch_bundle(opened, store, store.version(version).bundle_hash, version)
     facts = {
@@ -89,7 +89,7 @@ def verify(version: Annotated[int, typer.Argument()], home: Home = Path(".lockst
         from registry.verify import fresh_process_check
         from tasks.stores import model_store
 
-        with open_app(home_path(home)) as opened, tempfile.TemporaryDirectory() as scratch:
+        with open_app(existing_home(home)) as opened, tempfile.TemporaryDirectory() as scratch:
             store = model_store(opened)
             directory = Path(scratch) / "bundle"
             store.download(version, directory)

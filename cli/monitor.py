@@ -1,8 +1,9 @@
 """``lockstep parity`` and ``drift``: is the system still what it was when it was tested?"""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -35,16 +36,20 @@ def parity(home: Home = Path(".lockstep"), as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def drift(home: Home = Path(".lockstep"), as_json: Json = False) -> None:
+def drift(
+    html: Annotated[bool, typer.Option("--html", help="Also write Evidently's page into the home.")] = False,
+    home: Home = Path(".lockstep"),
+    as_json: Json = False,
+) -> None:
     """Compare what was served last with what the model was trained on.
 
-    Example: lockstep drift
+    Example: lockstep drift --html
     """
 
     def load() -> Any:
         from flows.monitor import drift as flow
 
-        return flow
+        return partial(flow, html=html)
 
     run_and_show(home, load, as_json=as_json, show=_show_drift)
 
@@ -68,4 +73,6 @@ def _show_drift(result: Mapping[str, Any]) -> None:
         )
         for one in result["features"][:10]
     ]
+    if "page" in result:
+        out.print(f"Evidently's page: {result['page']}")
     out.print(table("Furthest from training", ("feature", "verdict", "PSI", "limit", "KS"), rows))

@@ -9,11 +9,22 @@ from typing import Annotated
 
 import typer
 
-from cli.output import err, print_refusal, progress_bars
+from cli.output import print_refusal, progress_bars, refused_by_system
 from market.errors import LockstepError
 from market.symbols import venue_symbol
 
-__all__ = ["Day", "Files", "Home", "Json", "Symbols", "command", "day_ms", "home_path", "split_symbols"]
+__all__ = [
+    "Day",
+    "Files",
+    "Home",
+    "Json",
+    "Symbols",
+    "command",
+    "day_ms",
+    "existing_home",
+    "home_path",
+    "split_symbols",
+]
 
 Home = Annotated[
     Path, typer.Option("--home", help="Folder that holds everything of one installation.", envvar="LOCKSTEP_HOME")
@@ -29,6 +40,18 @@ Day = Annotated[str | None, typer.Option(help="UTC day or moment: 2025-01-31 or 
 def home_path(home: Path) -> Path:
     """The home as an absolute path, so that no later change of directory moves it."""
     return Path(os.path.abspath(home))  # noqa: PTH100  # resolve() would follow links the user chose
+
+
+def existing_home(home: Path) -> Path:
+    """The home as an absolute path, refused where there is none: a misspelt home must not be made and then halted."""
+    path = home_path(home)
+    if not path.exists():
+        raise LockstepError(
+            f"there is no home at {path}",
+            why="nothing was ever run there",
+            remedy="run lockstep demo, or give the right --home",
+        )
+    return path
 
 
 def split_symbols(text: str | None) -> tuple[str, ...]:
@@ -61,6 +84,6 @@ def command(*, as_json: bool, quiet: bool = False) -> Iterator[None]:
     except LockstepError as error:
         print_refusal(error, as_json=as_json)
         raise typer.Exit(1) from error
-    except KeyboardInterrupt as error:
-        err.print("[yellow]interrupted[/] nothing is lost: run the same command again and it continues.")
-        raise typer.Exit(130) from error
+    except OSError as error:
+        print_refusal(refused_by_system(error), as_json=as_json)
+        raise typer.Exit(1) from error

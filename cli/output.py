@@ -18,7 +18,7 @@ from rich.table import Table
 from market.errors import LockstepError
 from tasks.progress import reporting
 
-__all__ = ["err", "out", "print_json", "print_refusal", "progress_bars", "table"]
+__all__ = ["err", "out", "print_json", "print_refusal", "progress_bars", "refused_by_system", "table"]
 
 _PIPED_WIDTH = 140
 # Tables written to a file or a pipe are not squeezed into eighty columns.
@@ -37,6 +37,16 @@ def print_refusal(error: LockstepError, *, as_json: bool) -> None:
     if as_json:
         print_json({"error": {"what": error.what, "why": error.why, "remedy": error.remedy}})
     err.print(f"[bold red]refused[/] {_plain(str(error))}")
+
+
+def refused_by_system(error: OSError) -> LockstepError:
+    """What the operating system refused (disk full, no permission) and no room below has put into words."""
+    where = f" at {error.filename}" if error.filename else ""
+    return LockstepError(
+        f"{error.strerror or error}{where}",
+        why="this step could not be finished; what earlier steps stored is whole",
+        remedy="free space or correct the permissions, then run the same command again",
+    )
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import typer
 
 from cli.demo_text import gate_table
 from cli.flow_runner import run_and_show, show_lines
-from cli.options import Home, Json, command, home_path
+from cli.options import Home, Json, command, existing_home
 from cli.output import out, print_json
 
 __all__ = ["register"]
@@ -71,7 +71,7 @@ def rollback(
         from registry.promotion import rollback as roll
         from tasks.stores import model_store
 
-        with open_app(home_path(home)) as app:
+        with open_app(existing_home(home)) as app:
             deployed = roll(
                 app.engine,
                 model_store(app),

@@ -30,7 +30,7 @@ RESULT_KEYS: dict[str, str] = {
     "halt": "`halted`, `why`",
     "resume": "`halted`, `why`",
     "parity": "`rows`, `identical`, `first_mismatch`, `contract`, `first_ms`, `last_ms`",
-    "drift": "`verdict`, `reason`, `rows`, `false_alarm_rate`, `calibration_windows`, `features`",
+    "drift": "`verdict`, `reason`, `rows`, `false_alarm_rate`, `calibration_windows`, `features`, `page` (with --html)",
     "features build": "`symbols`, `features`, `contract`, `rows`, `valid_rows`, `blocks_computed`, `blocks_cached`",
     "features show": "`symbol`, `contract`, `formulas`, `rows`",
     "features verify": "`rows`, `identical`, `first_mismatch`, `contract`, `first_ms`, `last_ms`",

@@ -10,7 +10,7 @@ import typer
 
 from cli.demo_text import signal_table
 from cli.flow_runner import run_and_show
-from cli.options import Home, Json, command, day_ms, home_path
+from cli.options import Home, Json, command, day_ms, existing_home, home_path
 from cli.output import err, out, print_json
 
 __all__ = ["register"]
@@ -56,7 +56,7 @@ def serve(
         run_and_show(home, load_once, as_json=as_json, show=partial(_show, home))
     else:
         with command(as_json=as_json):
-            _loop(home_path(home))
+            _loop(existing_home(home))
 
 
 def halt(
@@ -88,7 +88,7 @@ def _switch(home: Path, *, on: bool, why: str, as_json: bool) -> None:
         from infra.bootstrap import open_app
         from serving.halt import set_halt
 
-        with open_app(home_path(home)) as app:
+        with open_app(existing_home(home)) as app:
             set_halt(app.engine, on=on, why=why, who="lockstep")
     if as_json:
         print_json({"halted": on, "why": why})

@@ -7,9 +7,8 @@ from typing import Any
 
 import typer
 
-from cli.options import Home, Json, command, home_path
+from cli.options import Home, Json, command, existing_home
 from cli.output import out, print_json
-from market.errors import LockstepError
 from market.timeframe import as_utc
 
 __all__ = ["register"]
@@ -29,7 +28,7 @@ def status(home: Home = Path(".lockstep"), as_json: Json = False) -> None:
     with command(as_json=as_json, quiet=True):
         from tasks.health import home_status
 
-        found = home_status(_existing(home), now_ms=time.time_ns() // 1_000_000)
+        found = home_status(existing_home(home), now_ms=time.time_ns() // 1_000_000)
     if as_json:
         print_json(found)
     else:
@@ -44,7 +43,7 @@ def doctor(home: Home = Path(".lockstep"), as_json: Json = False) -> None:
     with command(as_json=as_json, quiet=True):
         from tasks.health import examine
 
-        found = examine(_existing(home))
+        found = examine(existing_home(home))
     if as_json:
         print_json({"checks": found, "well": all(one["ok"] for one in found)})
     else:
@@ -53,17 +52,6 @@ def doctor(home: Home = Path(".lockstep"), as_json: Json = False) -> None:
             out.print(f"{mark} {one['check']:<12} {one['detail']}")
     if not all(one["ok"] for one in found):
         raise typer.Exit(1)
-
-
-def _existing(home: Path) -> Path:
-    path = home_path(home)
-    if not path.is_dir():
-        raise LockstepError(
-            f"there is no home at {path}",
-            why="nothing was ever run there",
-            remedy="run lockstep demo, or give the right --home",
-        )
-    return path
 
 
 def _show(found: Mapping[str, Any]) -> None:

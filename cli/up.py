@@ -1,11 +1,13 @@
 """``lockstep up``: open the Prefect and MLflow pages of a home."""
 
-import signal
+import contextlib
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cli.interrupts import Interrupted
 from cli.options import Home, command, home_path
 from cli.output import err, out
 
@@ -41,4 +43,6 @@ def up(
             with mlflow_server(path, backend_uri=uri, artifact_root=artifacts, port=mlflow_port) as mlflow:
                 prefect.wait()
                 out.print(f"Prefect  {prefect.url}\nMLflow   {mlflow}\nCtrl-C stops both.")
-                signal.sigwait({signal.SIGINT, signal.SIGTERM})
+                with contextlib.suppress(Interrupted):
+                    while True:
+                        time.sleep(3600)

@@ -17,9 +17,9 @@ def parity(home: str) -> dict[str, object]:
 
 
 @flow(name="drift", flow_run_name="drift")
-def drift(home: str) -> dict[str, object]:
-    """Compare served rows with the bundle's reference distributions."""
-    done = measure_drift(home)
+def drift(home: str, html: bool = False) -> dict[str, object]:
+    """Compare served rows with the bundle's reference distributions; on demand with Evidently's page."""
+    done = measure_drift(home, html=html)
     features = done["features"]
     if isinstance(features, list):
         show_table("drift", features[:20], title=f"Drift: {done['verdict']} ({done['reason']})")

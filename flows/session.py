@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infra.servers import PrefectServer, prefect_server
+from tasks.progress import report
 
 __all__ = ["flow_session"]
 
@@ -18,7 +19,7 @@ __all__ = ["flow_session"]
 @contextmanager
 def flow_session(home: Path) -> Iterator[PrefectServer]:
     """Point this process at a Prefect server; call ``wait`` on what is yielded before the first flow."""
-    with prefect_server(home, environment=os.environ) as server:
+    with prefect_server(home, environment=os.environ, on_wait=_say_waiting) as server:
         from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
         # A short-lived command needs no heartbeats, and joining their thread costs a second per flow.
@@ -28,6 +29,10 @@ def flow_session(home: Path) -> Iterator[PrefectServer]:
                 yield server
             finally:
                 _send_what_waits()
+
+
+def _say_waiting() -> None:
+    report("another command still uses this Prefect server", 0, 1)
 
 
 def _send_what_waits() -> None:

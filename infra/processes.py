@@ -23,7 +23,7 @@ import psutil
 
 from infra.errors import InfraError
 
-__all__ = ["child_process", "end_leftover", "free_port", "running_url", "wait_until_healthy"]
+__all__ = ["child_process", "free_port", "running_url", "wait_until_healthy"]
 
 _PR_SET_PDEATHSIG = 1
 
@@ -45,9 +45,8 @@ def child_process(
     name: str, arguments: Sequence[str], *, url: str, environment: Mapping[str, str], run_dir: Path
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """Run ``python -m arguments...`` until the block ends; its output goes to ``run_dir/name.log``."""
-    run_dir.mkdir(parents=True, exist_ok=True)
     state = run_dir / f"{name}.json"
-    end_leftover(state)
+    _end_leftover(state)
     with (run_dir / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(  # noqa: S603  # fixed arguments of our own
             [sys.executable, "-m", *arguments],
@@ -58,8 +57,8 @@ def child_process(
             start_new_session=True,
             preexec_fn=_die_with_parent(),  # noqa: PLW1509  # one prctl call, no threads touched
         )
-    state.write_text(json.dumps({"url": url, "child": _identity(process.pid), "parent": _identity(os.getpid())}))
     try:
+        _write(state, {"url": url, "child": _identity(process.pid), "parent": _identity(os.getpid())})
         yield process
     finally:
         _end(process)
@@ -68,16 +67,22 @@ def child_process(
 
 def running_url(name: str, *, run_dir: Path) -> str | None:
     """Address of the server of this name that another live command of the home runs, or None."""
-    with contextlib.suppress(OSError, ValueError, KeyError):
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
         state = json.loads((run_dir / f"{name}.json").read_text())
         if _process(state["parent"]) and _process(state["child"]):
             return str(state["url"])
     return None
 
 
-def end_leftover(state_file: Path) -> None:
+def _write(state: Path, facts: Mapping[str, object]) -> None:
+    made = state.with_suffix(".tmp")
+    made.write_text(json.dumps(facts))
+    made.replace(state)
+
+
+def _end_leftover(state_file: Path) -> None:
     """End the child of a parent that was killed; the start time guards against a reused process id."""
-    with contextlib.suppress(OSError, ValueError, KeyError, psutil.Error):
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError, psutil.Error):
         leftover = _process(json.loads(state_file.read_text())["child"])
         if leftover is not None:
             leftover.terminate()
@@ -99,23 +104,39 @@ def _process(identity: Sequence[float]) -> psutil.Process | None:
 
 
 def wait_until_healthy(
-    url: str, *, process: "subprocess.Popen[bytes]", name: str, log: Path, timeout_s: float = 120.0
+    url: str, *, process: "subprocess.Popen[bytes] | None", name: str, log: Path | None, timeout_s: float = 120.0
 ) -> None:
-    """Poll ``url`` until it answers 200; raise ``InfraError`` with the log's last line if the process ends first."""
+    """Poll ``url`` until it answers 200; raise ``InfraError`` with the log's last line if the process ends first.
+
+    ``process`` and ``log`` are None for a server that somebody else started.
+    """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        if process.poll() is not None:
+        if process is not None and process.poll() is not None:
             break
-        with contextlib.suppress(urllib.error.URLError, OSError), urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310
-            if answer.status == 200:
-                return
+        if _answers(url):
+            return
         time.sleep(0.1)
+    if process is None or log is None:
+        raise InfraError(
+            f"no {name} server answers at {url}",
+            why="its flows and pages need it",
+            remedy=f"start that server, or unset {name.upper()}_API_URL so that the command starts its own",
+        )
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     raise InfraError(
         f"the {name} server did not start" + (f" ({lines[-1][:200]})" if lines else ""),
         why="its flows and pages need it",
         remedy=f"read {log}",
     )
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310  # loopback, or the user's own address
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -7,11 +7,11 @@ and replaced by the next ``put``. The worker serves from here and from nowhere e
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
 from features.contract import FeatureContract
+from infra.scratch import scratch_directory
 from registry.errors import BundleError
 from registry.load import LoadedBundle, load_bundle
 from registry.manifest import read_sealed
@@ -35,16 +35,15 @@ class BundleCache:
             return target
         source = Path(directory)
         read_sealed(source, expected_hash=bundle_hash)
-        self.root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".arriving-", dir=self.root) as scratch:
-            made = Path(scratch) / "bundle"
+        with scratch_directory(self.root, prefix=".arriving-") as scratch:
+            made = scratch / "bundle"
             shutil.copytree(source, made)
             read_sealed(made, expected_hash=bundle_hash)
             for path in made.iterdir():
                 with path.open("rb") as written:
                     os.fsync(written.fileno())
             if target.exists():
-                target.rename(Path(scratch) / "damaged")
+                target.rename(scratch / "damaged")
             place(made, target, bundle_hash)
         return target
 

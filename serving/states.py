@@ -132,7 +132,7 @@ _ROWS = (
         name="too_many_gaps",
         state=State.FLAT,
         meaning="Too many of the last bars are missing for windows to mean anything",
-        remedy="Backfill the holes listed by `lockstep gaps`",
+        remedy="Bring the missing bars with `lockstep backfill`; `lockstep status` says where the lake ends",
     ),
     Cause(
         name="warming_up",

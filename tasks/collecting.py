@@ -26,7 +26,7 @@ from market.funding import FundingStamps
 from market.timeframe import DAY_MS, Timeframe
 from tasks.plan import timeframe_of
 from tasks.progress import report
-from tasks.symbols import SYNTHETIC_START_MS
+from tasks.symbols import SYNTHETIC_START_MS, check_files
 
 __all__ = [
     "append",
@@ -44,6 +44,7 @@ def backfill_files(
     """Append what the folder holds of ``symbols`` in ``[start_ms, end_ms)``; every file is checked first."""
     with open_app(home) as app:
         source, timeframe = FileSource(Path(folder)), timeframe_of(app.settings)
+        check_files(folder, timeframe=timeframe, symbols=symbols)
         rows = 0
         for done, symbol in enumerate(symbols):
             report("backfill files", done, len(symbols))

@@ -129,7 +129,7 @@ def _judge(app: App, challenger: ServedBundle, champion_hash: str | None) -> Dec
         integrity_ok=True,
         integrity_detail=f"every file of {bundle.hash[:12]} matches its hash and the golden bars come out the same",
         fresh_process_ok=bool(run["evaluation"]["fresh_process"]["ok"]),
-        fresh_process_detail=f"loaded in {run['evaluation']['fresh_process']['load_s']:.2f} s by a process of its own",
+        fresh_process_detail="loaded by a process of its own, which reproduced the golden bars",
         coverage_min=_coverage(window, bundle),
         class_share_max=max(run["evaluation"]["predicted_shares"]),
         confidence_std=evidence["confidence_std"],

@@ -15,8 +15,8 @@ from infra.sources.synthetic import synthetic_symbols
 from infra.versions import check_versions
 from market.errors import LockstepError
 from market.timeframe import DAY_MS
-from tasks.plan import timeframe_of
-from tasks.symbols import file_symbols
+from tasks.plan import plan_stretches, timeframe_of
+from tasks.symbols import SYNTHETIC_START_MS, file_symbols
 
 __all__ = ["DemoPlan", "plan_demo"]
 
@@ -37,7 +37,7 @@ class DemoPlan:
 
 
 def plan_demo(home: Path, *, files: Path | None, symbols: tuple[str, ...], days: int | None) -> DemoPlan:
-    """Check what was asked for, remember it in the home, and say what to bring in."""
+    """Check what was asked for and that it is enough, remember it in the home, and say what to bring in."""
     check_versions()
     settings = load_settings(home, environ=os.environ)
     model = settings.registry.model_name.removesuffix(SYNTHETIC_SUFFIX)
@@ -56,6 +56,8 @@ def _synthetic(settings: Settings, model: str, *, symbols: tuple[str, ...], days
             remedy=f"choose from {', '.join(known)}, or give --files",
         )
     chosen = symbols or known
+    first = timeframe_of(settings).index_of(SYNTHETIC_START_MS)
+    plan_stretches(first=first, end=first + days * timeframe_of(settings).bars_per_day, settings=settings)
     _remember(settings, model + SYNTHETIC_SUFFIX, symbols=chosen, reference=known[0], days=days)
     needed = tuple(dict.fromkeys((*chosen, known[0])))
     return DemoPlan(symbols=needed, folder=None, days=days, start_ms=None, end_ms=None)
@@ -76,12 +78,13 @@ def _from_files(settings: Settings, model: str, *, folder: Path, symbols: tuple[
             remedy="add its file, or name another one with LOCKSTEP_FEATURES__REFERENCE_SYMBOL",
         )
     needed = tuple(dict.fromkeys((*chosen, reference)))
-    last = max(int(source.candles(name, timeframe).open_time[-1]) for name in needed)
+    times = [source.history(name, timeframe).candles.open_time for name in needed]
+    end_ms = max(int(one[-1]) for one in times) + timeframe.ms
+    start_ms = end_ms - days * DAY_MS
+    first = timeframe.index_of(max(start_ms, min(int(one[0]) for one in times)))
+    plan_stretches(first=first, end=timeframe.index_of(end_ms), settings=settings)
     _remember(settings, model, symbols=chosen, reference=reference, days=days)
-    end_ms = last + timeframe.ms
-    return DemoPlan(
-        symbols=needed, folder=str(folder.absolute()), days=days, start_ms=end_ms - days * DAY_MS, end_ms=end_ms
-    )
+    return DemoPlan(symbols=needed, folder=str(folder.absolute()), days=days, start_ms=start_ms, end_ms=end_ms)
 
 
 def _remember(settings: Settings, model: str, *, symbols: tuple[str, ...], reference: str, days: int) -> None:

@@ -4,10 +4,8 @@ The champion is what the last deployment row says; the challenger is MLflow's al
 MLflow UI is taken over through the same checks, or refused with the reason while the last good one goes on.
 """
 
-import tempfile
-from pathlib import Path
-
 from infra.bootstrap import App
+from infra.scratch import scratch_directory
 from market.errors import LockstepError
 from registry.deployments import current_champion
 from registry.errors import BundleContractError, BundleError, PromotionError, StoreError
@@ -42,7 +40,12 @@ def champion_lineup(app: App, *, with_challenger: bool = True) -> Lineup:
             cause, detail = "contract_mismatch", str(error)
         except LockstepError as error:
             cause, detail = "bundle_refused", str(error)
-    challenger = challenger_of(app, store) if with_challenger and cause != "registry_down" else None
+    challenger = None
+    if with_challenger and cause != "registry_down":
+        try:
+            challenger = challenger_of(app, store)
+        except LockstepError as error:  # whoever serves goes on without it
+            detail = detail or f"the challenger is left out: {error}"
     return Lineup(
         champion=champion, challengers=() if challenger is None else (challenger,), cause=cause, detail=detail
     )
@@ -61,10 +64,8 @@ def fetch_bundle(app: App, store: ModelStore, bundle_hash: str, version: int) ->
     """A verified bundle from the cache, downloaded first when this machine does not have it."""
     cache = bundle_cache(app)
     if not cache.has(bundle_hash):
-        scratch_root = app.settings.home / "tmp"
-        scratch_root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="download-", dir=scratch_root) as scratch:
-            made = Path(scratch) / "bundle"
+        with scratch_directory(app.settings.home / "tmp", prefix="download-") as scratch:
+            made = scratch / "bundle"
             store.download(version, made)
             cache.put(made, bundle_hash)
     return cache.load(bundle_hash)

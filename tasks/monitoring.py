@@ -5,6 +5,7 @@ reference, with limits calibrated on training windows of the same length, so the
 """
 
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from features.contract import FeatureContract
 from infra.bootstrap import App, open_app
 from infra.tables import drift_runs, feature_rows, parity_runs
 from learning.drift import calibrate_thresholds, check_drift, feature_reference
+from learning.drift_report import evidently_html
 from learning.errors import LearningError
 from market.errors import LockstepError
 from registry.load import LoadedBundle
@@ -24,6 +26,7 @@ from tasks.histories import load_histories
 from tasks.lineups import bundle_symbols, champion_lineup, train_end_index
 from tasks.plan import contract_of
 from tasks.progress import report
+from tasks.report import write_atomically
 from tasks.stores import block_cache
 from tasks.windows import Window, current_window
 
@@ -53,15 +56,18 @@ def audit_parity(home: str) -> dict[str, object]:
 
 
 @task(cache_policy=NO_CACHE)
-def measure_drift(home: str) -> dict[str, object]:
-    """Compare the last served stretch with the reference of the serving (or challenging) bundle."""
+def measure_drift(home: str, *, html: bool = False) -> dict[str, object]:
+    """Compare the last served stretch with the reference of the serving (or challenging) bundle.
+
+    ``html`` also writes Evidently's page to look at; the verdict never depends on it.
+    """
     with open_app(home) as app:
         window = current_window(app)
         lineup = champion_lineup(app)
         seat = lineup.champion or (lineup.challengers[0] if lineup.challengers else None)
         if seat is None:
             raise LockstepError(
-                "there is no bundle to compare with",
+                "there is no bundle to compare with" + (f" ({lineup.detail})" if lineup.detail else ""),
                 why="drift is measured against the data a model was trained on",
                 remedy="run lockstep train first",
             )
@@ -88,7 +94,17 @@ def measure_drift(home: str) -> dict[str, object]:
             "features": [_plain(asdict(column)) for column in check.columns],
         }
         _record(app, answer)
+        if html:
+            answer["page"] = str(_page(app, np.concatenate(windows), current, window.contract.names))
         return answer
+
+
+def _page(app: App, before: NDArray[np.float32], now: NDArray[np.float32], names: tuple[str, ...]) -> Path:
+    report("evidently page", 0, 1)
+    path = app.settings.home / "reports" / f"{app.settings.registry.model_name}-drift.html"
+    write_atomically(path, evidently_html(before, now, names=names))
+    report("evidently page", 1, 1)
+    return path
 
 
 def _served_bounds(app: App, contract: FeatureContract) -> tuple[int, int] | None:

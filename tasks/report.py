@@ -4,8 +4,6 @@ One self-contained HTML page per home and model, made from the summary and from 
 atomically; the same state gives the same page but for its date.
 """
 
-import os
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +26,7 @@ from learning.report_inputs import (
 )
 from registry.policy import Action
 
-__all__ = ["report_inputs", "write_report"]
+__all__ = ["report_inputs", "write_atomically", "write_report"]
 
 _BASELINES = ("no_trade", "climatology", "primary_rule", "buy_and_hold")
 
@@ -36,14 +34,17 @@ _BASELINES = ("no_trade", "climatology", "primary_rule", "buy_and_hold")
 def write_report(app: App, summary: Mapping[str, Any], done: Mapping[str, Mapping[str, Any]]) -> Path:
     """Write ``<home>/reports/<model>.html``; returns its path."""
     inputs = report_inputs(app, summary, done, made_ms=time.time_ns() // 1_000_000)
-    folder = app.settings.home / "reports"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{inputs.model_name}.html"
-    with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, suffix=".tmp", encoding="utf-8") as out:
-        out.write(render_report(inputs))
-    os.replace(out.name, path)  # noqa: PTH105  # the atomic replacement of a file
-    path.chmod(0o644)
+    path = app.settings.home / "reports" / f"{inputs.model_name}.html"
+    write_atomically(path, render_report(inputs))
     return path
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a page so that a reader sees the old one or the new one, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = path.with_suffix(".tmp")
+    written.write_text(text, encoding="utf-8")
+    written.replace(path)
 
 
 def report_inputs(

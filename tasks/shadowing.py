@@ -27,9 +27,9 @@ def shadow_replay(home: str) -> dict[str, object]:
         window = current_window(app)
         lineup = champion_lineup(app)
         newest = lineup.challengers[0] if lineup.challengers else lineup.champion
-        if newest is None:
+        if newest is None or (lineup.detail and not lineup.challengers):
             raise LockstepError(
-                "there is neither challenger nor champion",
+                lineup.detail or "there is neither challenger nor champion",
                 why="a shadow run scores a model on bars it has not seen",
                 remedy="run lockstep train first",
             )

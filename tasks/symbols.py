@@ -13,7 +13,7 @@ from market.errors import LockstepError
 from market.timeframe import Timeframe
 from tasks.plan import timeframe_of
 
-__all__ = ["SYNTHETIC_START_MS", "file_symbols", "symbols_in_use"]
+__all__ = ["SYNTHETIC_START_MS", "check_files", "file_symbols", "symbols_in_use"]
 
 SYNTHETIC_START_MS = 1_735_689_600_000  # 2025-01-01 00:00 UTC
 
@@ -32,6 +32,13 @@ def file_symbols(folder: str, *, timeframe: Timeframe, wanted: Sequence[str]) ->
             remedy="choose another folder, or set LOCKSTEP_DATA__TIMEFRAME for a new home",
         )
     return tuple(wanted) or held
+
+
+def check_files(folder: str, *, timeframe: Timeframe, symbols: Sequence[str]) -> None:
+    """Read every file of these symbols, so that a bad one is refused before any row of a good one is stored."""
+    source = FileSource(Path(folder))
+    for symbol in symbols:
+        source.history(symbol, timeframe)
 
 
 def symbols_in_use(app: App) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ result: asked again, the finished training answers; killed anywhere, it starts o
 """
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -21,11 +20,13 @@ from infra.bootstrap import App, open_app
 from infra.lake_snapshot import Snapshot
 from infra.locks import exclusive
 from infra.provenance import code_commit, library_versions
+from infra.scratch import scratch_directory
 from infra.tables import snapshots, training_runs, trials
 from learning.panel import build_panel
 from learning.training import TrainingResult, train
 from registry.bundle_parts import BundleParts
 from registry.catalog import record_bundle
+from registry.deployments import deployment_history
 from registry.golden import make_golden
 from registry.predictors import load_predictor
 from registry.reference import ReferenceDistributions, reference_distributions
@@ -69,14 +70,15 @@ def train_and_register(home: str) -> dict[str, object]:
         _begin(app.engine, request, app.settings.registry.model_name)
         trained = _train(app, request)
         result, evidence = trained.result, trained.evidence
-        with tempfile.TemporaryDirectory(prefix="sealing-", dir=_scratch(app)) as scratch:
-            directory = Path(scratch) / "bundle"
+        with scratch_directory(app.settings.home / "tmp", prefix="sealing-") as scratch:
+            directory = scratch / "bundle"
             bundle_hash = seal(_parts(app, request, trained), directory)
             report("register", 1, 3)
             fresh = fresh_process_check(directory, bundle_hash)
             report("register", 2, 3)
             bundle_cache(app).put(directory, bundle_hash)
-            version = _register(app, directory, bundle_hash, request, result, evidence, Path(scratch))
+            version = _register(app, directory, bundle_hash, request, result, evidence, scratch)
+            _forget_old_bundles(app, bundle_hash)
             report("register", 3, 3)
         evaluation = {**result.evaluation, "evidence": evidence, "fresh_process": {"ok": True, "load_s": fresh.load_s}}
         return _finish(app.engine, request, bundle_hash=bundle_hash, version=version, evaluation=evaluation)
@@ -205,10 +207,10 @@ def _register(
     return version
 
 
-def _scratch(app: App) -> Path:
-    folder = app.settings.home / "tmp"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def _forget_old_bundles(app: App, newest: str) -> None:
+    """Keep the last bundles and whatever was ever champion; the registry still holds the others."""
+    served = {one.bundle_hash for one in deployment_history(app.engine, app.settings.registry.model_name)}
+    bundle_cache(app).prune(keep=app.settings.registry.keep, pinned=served | {newest})
 
 
 def _finished(app: App, key: str) -> dict[str, object] | None:

@@ -4,17 +4,19 @@ from infra.environment import mlflow_environment, prefect_environment
 
 
 def test_prefect_keeps_everything_in_the_home(tmp_path, run_python):
-    """Prefect itself reports its paths in the home, analytics off and the level asked for."""
+    """Prefect itself reports its paths in the home, analytics off, and a console that only speaks of disasters."""
     script = f"""
 import os
 os.environ.update({prefect_environment(tmp_path)!r})
 from prefect.settings import get_current_settings
+from prefect.logging.configuration import DEFAULT_LOGGING_SETTINGS_PATH, load_logging_config
 s = get_current_settings()
-print(s.home, s.results.local_storage_path, s.profiles_path, s.server.analytics_enabled, s.logging.level, sep="|")
+level = load_logging_config(DEFAULT_LOGGING_SETTINGS_PATH)["handlers"]["console"]["level"]
+print(s.home, s.results.local_storage_path, s.profiles_path, s.server.analytics_enabled, level, sep="|")
 """
     said, errors = run_python(script).communicate(timeout=120)
     own = tmp_path / "prefect"
-    assert said.strip() == f"{own}|{own / 'storage'}|{own / 'profiles.toml'}|False|WARNING", errors
+    assert said.strip() == f"{own}|{own / 'storage'}|{own / 'profiles.toml'}|False|CRITICAL", errors
 
 
 def test_mlflow_sends_nothing_and_unpickles_nothing(run_python):

@@ -1,0 +1,140 @@
+"""Do bars arrive from a venue, through the real client, once?"""
+
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from infra.lake import Lake
+from market.funding import FundingStamps
+from tests.e2e.lockstep_command import Answer, Lockstep
+from tests.fakes.loopback_exchange import LoopbackExchange, LoopbackMarket, run_in_thread
+from tests.infra.lake_data import FIVE, JANUARY_31, same, walk
+
+pytestmark = pytest.mark.e2e
+_HELD = 600
+_HOURS_8 = 8 * 3_600_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Venue:
+    """A running loopback venue and a home that collects from it."""
+
+    exchange: LoopbackExchange
+    url: str
+    home: Path
+    command: Lockstep
+
+    def ask(self, *arguments: object, url: str | None = None) -> Answer:
+        """One command of the home against the venue, or against ``url``."""
+        more = {"LOCKSTEP_DATA__EXCHANGE_URL": url or self.url, "LOCKSTEP_DATA__MAX_RETRIES": "0"}
+        return self.command.ask(*arguments, "--home", self.home, more=more)
+
+    def lake(self) -> Lake:
+        """The home's lake, opened anew."""
+        return Lake(self.home / "lake")
+
+
+def closed_port() -> int:
+    """A loopback port where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def venue(lockstep: Lockstep, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
+    """Two markets with funding; the clock stands in the 401st bar."""
+    markets = {}
+    for seed, symbol in enumerate(("BTCUSDT", "ETHUSDT")):
+        settled = JANUARY_31 + np.arange(4, dtype=np.int64) * _HOURS_8
+        funding = FundingStamps(symbol=symbol, time=settled, rate=np.full(4, 1e-4))
+        markets[symbol] = LoopbackMarket(candles=walk(_HELD, symbol=symbol, seed=seed), funding=funding)
+    exchange = LoopbackExchange(markets=markets, now_ms=JANUARY_31 + 400 * FIVE.ms + 60_000)
+    with run_in_thread(exchange) as url:
+        home = tmp_path_factory.mktemp("venue") / "home"
+        yield Venue(exchange=exchange, url=url, home=home, command=lockstep)
+
+
+def test_history_and_then_new_bars_arrive_once(venue):
+    """Backfill brings what had closed, collect what closed since, and neither brings anything twice."""
+    arguments = ("backfill", "--symbols", "BTC/USDT:USDT,ETHUSDT", "--from", "2025-01-31", "--to", "2025-02-01")
+    first = venue.ask(*arguments, "--json").json
+    assert first["new_rows"] == 2 * (288 + 3)
+    assert [(row["symbol"], row["rows"], row["missing"]) for row in first["coverage"]] == [
+        ("BTCUSDT", 288, 0),
+        ("ETHUSDT", 288, 0),
+    ]
+    assert venue.ask(*arguments, "--json").json["new_rows"] == 0
+    calls = venue.exchange.count("/fapi/v1/klines")
+    venue.ask(*arguments)
+    assert venue.exchange.count("/fapi/v1/klines") == calls, "parts the lake holds are not asked for again"
+
+
+def test_the_lake_holds_what_the_venue_sent(venue):
+    """Bit for bit, under the venue's name."""
+    lake = venue.lake()
+    assert lake.sources("BTCUSDT", FIVE) == ("binanceusdm",)
+    held = lake.candles("BTCUSDT", FIVE)
+    assert same(held, walk(_HELD, symbol="BTCUSDT", seed=0).between(None, JANUARY_31 + 288 * FIVE.ms))
+
+
+def test_a_venue_that_is_down_is_one_line_and_nothing_is_lost(venue):
+    """Exit code 1 with the remedy; the bars that were there stay."""
+    answer = venue.ask(
+        "backfill",
+        "--symbols",
+        "BTCUSDT",
+        "--from",
+        "2025-02-01",
+        "--to",
+        "2025-02-02",
+        url=f"http://127.0.0.1:{closed_port()}",
+    )
+    assert answer.code == 1
+    assert len(answer.lines) == 1, answer.err
+    assert "Traceback" not in answer.err
+    assert "run this again: it goes on where it stopped" in answer.lines[0]
+    assert "BTCUSDT" in answer.lines[0]
+    assert len(venue.lake().candles("BTCUSDT", FIVE)) == 288
+
+
+def test_a_symbol_the_venue_does_not_list(venue):
+    """Refused by its name in one line."""
+    answer = venue.ask("backfill", "--symbols", "NOPEUSDT", "--from", "2025-01-31", "--to", "2025-02-01")
+    assert answer.code == 1
+    assert len(answer.lines) == 1, answer.err
+    assert "NOPEUSDT" in answer.lines[0]
+    assert venue.lake().candles("NOPEUSDT", FIVE).open_time.size == 0
+
+
+def test_a_synthetic_symbol_is_no_exchanges(venue):
+    """It is refused before the venue is asked."""
+    answer = venue.ask("collect", "--symbols", "SYNBTCUSDT")
+    assert answer.code == 1
+    assert "is a synthetic market" in answer.lines[0]
+
+
+def test_what_closed_since_is_collected_once(venue):
+    """First the newest day, then only the new bars, then nothing; the heartbeat says that the collector lives."""
+    now = time.time_ns() // 1_000_000 // FIVE.ms * FIVE.ms
+    names = ("BTCUSDT", "ETHUSDT")
+    bars = {name: walk(100, symbol=name, start_ms=now - 102 * FIVE.ms, seed=9) for name in names}
+    markets = {name: LoopbackMarket(candles=bars[name]) for name in names}
+    times = bars["BTCUSDT"].open_time
+    exchange = LoopbackExchange(markets=markets, now_ms=int(times[89]))
+    with run_in_thread(exchange) as url:
+        assert venue.ask("collect", "--symbols", "BTCUSDT,ETHUSDT", "--json", url=url).json["new_rows"] == 2 * 90
+        exchange.now_ms = int(times[99])
+        assert venue.ask("collect", "--json", url=url).json["new_rows"] == 2 * 10
+        again = venue.ask("collect", url=url)
+        assert again.code == 0
+        assert "0 new rows from binanceusdm" in again.out
+        status = venue.ask("status", "--json", url=url).json
+    assert same(venue.lake().candles("BTCUSDT", FIVE, start_ms=int(times[0])), bars["BTCUSDT"])
+    assert status["lake_last_bar_ms"] == times[99]
+    assert "collector" in str(status["heartbeats"])

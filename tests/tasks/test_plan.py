@@ -1,0 +1,87 @@
+"""History is divided in one place, without overlap, or refused with the days that are missing."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.settings import load_settings
+from tasks.plan import (
+    NotEnoughHistoryError,
+    barrier_spec,
+    config_facts,
+    contract_of,
+    plan_stretches,
+    training_config,
+)
+
+PER_DAY = 288
+
+
+def settings(**values):
+    """Settings with these overrides, from no environment."""
+    return load_settings(Path("/nowhere"), environ={}, overrides={k.replace("__", "."): v for k, v in values.items()})
+
+
+@given(
+    first=st.integers(0, 10_000_000),
+    days=st.integers(1, 400),
+    shadow=st.integers(1, 30),
+    serve=st.integers(1, 10),
+    train=st.integers(1, 60),
+)
+def test_stretches_meet_without_overlap_or_hole(first, days, shadow, serve, train):
+    """Every bar belongs to one stretch; what is judged and served is as long as was asked; too little is refused."""
+    found = settings(
+        shadow__shadow_days=shadow, shadow__serve_days=serve, training__min_train_days=train, training__folds=2
+    )
+    needed = 1152 + train * PER_DAY + 2 * 48
+    end = first + days * PER_DAY
+    if days * PER_DAY - (shadow + serve) * PER_DAY < needed:
+        with pytest.raises(NotEnoughHistoryError):
+            plan_stretches(first=first, end=end, settings=found)
+        return
+    plan = plan_stretches(first=first, end=end, settings=found)
+    assert plan.first == first
+    assert plan.shadow_end - plan.train_end == shadow * PER_DAY
+    assert plan.serve_end - plan.shadow_end == serve * PER_DAY
+    assert plan.serve_end == end
+    assert plan.train_end - plan.first >= needed
+
+
+def test_the_days_that_are_missing_are_enough():
+    """With as many more as the message names, the plan succeeds; with one fewer it does not."""
+    found = settings()
+    with pytest.raises(NotEnoughHistoryError, match=r"10\.0 days of history.*backfill (\d+) more days") as refused:
+        plan_stretches(first=0, end=10 * PER_DAY, settings=found)
+    missing = int(refused.value.remedy.split()[1])
+    plan_stretches(first=0, end=(10 + missing) * PER_DAY, settings=found)
+    with pytest.raises(NotEnoughHistoryError):
+        plan_stretches(first=0, end=(10 + missing - 1) * PER_DAY, settings=found)
+
+
+def test_every_number_that_shapes_a_training_is_in_its_facts():
+    """Two settings that train differently never share an identity; threads and serving do not count."""
+    base = config_facts(settings(training__threads=1))
+    for changed in (
+        {"training__seed": 8},
+        {"training__lightgbm_trees": 7},
+        {"labels__horizon_bars": 24},
+        {"labels__taker_fee_bps": 4.0},
+        {"features__warmup_bars": 1200},
+        {"features__reference_symbol": "ETHUSDT"},
+        {"decision__max_positions": 4},
+    ):
+        assert config_facts(settings(training__threads=1, **changed)) != base, changed
+    assert config_facts(settings(training__threads=1, serving__max_age_bars=9)) == base
+
+
+def test_settings_become_the_values_of_the_rooms_below():
+    """Units are converted once, here."""
+    found = settings(training__min_train_days=3, labels__horizon_bars=24, data__timeframe="1h", training__threads=2)
+    config = training_config(found)
+    assert (config.min_train_bars, config.threads, config.policy.horizon_bars) == (3 * 24, 2, 24)
+    assert config.policy.thresholds == (1.0, 1.0)
+    assert barrier_spec(found).horizon_bars == 24
+    assert contract_of(found).timeframe_ms == 3_600_000
