@@ -19,7 +19,8 @@ __all__ = ["flow_session"]
 @contextmanager
 def flow_session(home: Path) -> Iterator[PrefectServer]:
     """Point this process at a Prefect server; call ``wait`` on what is yielded before the first flow."""
-    with prefect_server(home, environment=os.environ, on_wait=_say_waiting) as server:
+    # Any free port: the well-known one is for `lockstep up`, and for a server of the user's own.
+    with prefect_server(home, environment=os.environ, port=None, on_wait=_say_waiting) as server:
         from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
         # A short-lived command needs no heartbeats, and joining their thread costs a second per flow.

@@ -108,7 +108,12 @@ class Cluster:
         """Stop the server, rolling back what is open, and wait until it is gone."""
         if self.socket_dir() is None:
             return
-        self._run("pg_ctl", "-m", "fast", "-w", "-t", "60", "-D", self.data.name, "stop")
+        try:
+            self._run("pg_ctl", "-m", "fast", "-w", "-t", "60", "-D", self.data.name, "stop")
+        except DatabaseError:
+            # A server that recovers on a full disk never ends its shutdown. This leaves what kill -9 leaves: its log
+            # of changes, from which the next start recovers.
+            self._run("pg_ctl", "-m", "immediate", "-w", "-t", "30", "-D", self.data.name, "stop")
         if self._candidate_socket_dir() != self.data:
             with contextlib.suppress(OSError):
                 self._candidate_socket_dir().rmdir()

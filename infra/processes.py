@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -114,7 +115,8 @@ def wait_until_healthy(
     while time.monotonic() < deadline:
         if process is not None and process.poll() is not None:
             break
-        if _answers(url):
+        # Somebody else's server may hold the port that was free a moment ago: only our own child's answer counts.
+        if _answers(url) and (process is None or _listens(process.pid, url)):
             return
         time.sleep(0.1)
     if process is None or log is None:
@@ -137,6 +139,19 @@ def _answers(url: str) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError, ValueError):
         return False
+
+
+def _listens(pid: int, url: str) -> bool:
+    """Whether the process or one of its children listens on the port of this address."""
+    port = urllib.parse.urlsplit(url).port
+    with contextlib.suppress(psutil.Error):
+        parent = psutil.Process(pid)
+        for one in (parent, *parent.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                for connection in one.net_connections(kind="inet"):
+                    if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+                        return True
+    return False
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -37,6 +37,8 @@ def client_for(uri: str) -> Any:
     _try_database(uri)
     from mlflow import MlflowClient
 
+    # Its import sets this level to INFO, whatever it was; the next line would tell of every table it makes.
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 

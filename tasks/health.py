@@ -81,7 +81,7 @@ def _lake(app: App) -> str:
 def _registry(app: App) -> str:
     versions = model_store(app).versions()
     aliases = [f"{alias} = {one.version}" for one in versions for alias in one.aliases]
-    return f"{len(versions)} versions of {app.settings.registry.model_name}; {', '.join(aliases) or 'no alias'}"
+    return f"{len(versions)} version(s) of {app.settings.registry.model_name}; {', '.join(aliases) or 'no alias'}"
 
 
 def _bundle(app: App) -> str:

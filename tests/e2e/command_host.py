@@ -2,7 +2,7 @@
 
 One JSON request a line on standard input (``arguments``, ``environment``, ``cwd``), one JSON answer a line on the
 original standard output (``code``, ``out``, ``err``). Each runs the real entry point ``cli.main.main``; what would be a
-traceback in a terminal is a traceback in ``err``.
+traceback in a terminal is a traceback in ``err``. With ``--prepared`` the heavy libraries are imported at once.
 """
 
 import contextlib
@@ -45,4 +45,7 @@ def serve():
 
 
 if __name__ == "__main__":
+    if "--prepared" in sys.argv:
+        import flows.demo
+        import mlflow  # noqa: F401
     serve()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,18 +68,27 @@ def stored_in(home: Path, *engines: Engine) -> Stored:
 class Pages:
     """The running ``lockstep up`` of the session's home."""
 
-    process: Any
+    process: "subprocess.Popen[str]"
     prefect: str
     mlflow: str
     home: Path
 
 
 @pytest.fixture(scope="session")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
-    """``lockstep up`` of the home that all tests share: its Prefect and PostgreSQL are used by every command."""
+def starting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple["subprocess.Popen[str]", Path]]:
+    """``lockstep up`` of the shared home, not ready yet: tests that need no server run while it starts."""
     home = tmp_path_factory.mktemp("e2e") / "home"
-    command = Lockstep(cwd=home.parent)
-    process = command.start("up", "--home", home, "--prefect-port", 0, "--mlflow-port", 0)
+    process = Lockstep(cwd=home.parent).start("up", "--home", home, "--prefect-port", 0, "--mlflow-port", 0)
+    yield process, home
+    if process.poll() is None:
+        process.terminate()
+    process.communicate(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def pages(starting: tuple["subprocess.Popen[str]", Path]) -> Iterator[Pages]:
+    """The same, ready: its Prefect and its PostgreSQL are used by every command of the session."""
+    process, home = starting
     said = {}
     while len(said) < 2:
         line = process.stdout.readline()
@@ -112,6 +122,7 @@ def life(pages: Pages, lockstep: Lockstep) -> Iterator[Life]:
     arguments = ("demo", "--home", pages.home, "--days", DAYS, "--symbols", ",".join(SYMBOLS), "--json")
     with open_database(load_settings(pages.home, environ={})) as engine:
         registry = create_engine(database_url(engine, "mlflow"))
+        lockstep.prepare("--prepared")
         first = _demo(lockstep.run(*arguments))
         stored_first = stored_in(pages.home, engine, registry)
         second = _demo(lockstep.ask(*arguments))

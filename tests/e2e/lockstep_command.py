@@ -92,19 +92,23 @@ class Lockstep:
     def ask(self, *arguments: object, more: dict[str, str] | None = None) -> Answer:
         """The same entry point inside the shared process."""
         if self._host is None:
-            self._host = subprocess.Popen(
-                [sys.executable, str(ROOT / "tests/e2e/command_host.py")],
-                cwd=ROOT,
-                env=self.variables(),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
+            self.prepare()
         settings = {n: v for n, v in self.variables(more).items() if n.startswith(("LOCKSTEP_", "PREFECT_"))}
         request = {"arguments": [str(one) for one in arguments], "environment": settings, "cwd": str(self.cwd)}
         self._host.stdin.write(json.dumps(request) + "\n")
         self._host.stdin.flush()
         return Answer(**json.loads(self._host.stdout.readline()))
+
+    def prepare(self, *options: str) -> None:
+        """Start the shared process; with ``--prepared`` it imports the heavy libraries meanwhile."""
+        self._host = subprocess.Popen(
+            [sys.executable, str(ROOT / "tests/e2e/command_host.py"), *options],
+            cwd=ROOT,
+            env=self.variables({"PREFECT_HOME": str(self.cwd / "prefect"), "PYTHONPATH": str(ROOT)}),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     def close(self) -> None:
         """End the shared process."""

@@ -129,3 +129,14 @@ def test_a_damaged_state_file_counts_as_none(run_dir, content):
     assert running_url("web", run_dir=run_dir) is None
     with web(run_dir, free_port()):
         assert running_url("web", run_dir=run_dir) is not None
+
+
+def test_another_servers_answer_on_the_port_is_not_ours(run_dir):
+    """A server of somebody else on the same port does not make our child healthy."""
+    with web(run_dir, free_port()) as theirs:
+        state = json.loads((run_dir / "web.json").read_text())
+        wait_until_healthy(state["url"], process=theirs, name="web", log=run_dir / "web.log")
+        with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as ours:
+            with pytest.raises(InfraError, match="did not start"):
+                wait_until_healthy(state["url"], process=ours, name="web", log=run_dir / "web.log", timeout_s=1.0)
+            ours.kill()

@@ -20,9 +20,9 @@ def window(app):
 
 @pytest.fixture(scope="module")
 def inputs(app, window):
-    """Everything the kernel reads of the second symbol."""
+    """Everything the kernel reads of the second symbol, up to the middle of a block."""
     span = window.stretches
-    (made,) = load_inputs(app.lake, (SYMBOLS[1],), window.contract, first_index=span.first, end_index=span.serve_end)
+    (made,) = load_inputs(app.lake, (SYMBOLS[1],), window.contract, first_index=span.first, end_index=span.serve_end - 100)
     return made
 
 
