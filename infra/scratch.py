@@ -17,8 +17,6 @@ from infra.errors import InfraError
 
 __all__ = ["scratch_directory"]
 
-_TURN = ".scratch"
-
 
 @contextmanager
 def scratch_directory(parent: Path, *, prefix: str) -> Iterator[Path]:
@@ -45,9 +43,8 @@ def scratch_directory(parent: Path, *, prefix: str) -> Iterator[Path]:
 
 def _make(parent: Path, prefix: str) -> tuple[Path, int]:
     """The directory and the handle that holds its lock; one process at a time clears and makes."""
-    turn = os.open(parent / _TURN, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    turn = _held(parent, fcntl.LOCK_EX)
     try:
-        fcntl.flock(turn, fcntl.LOCK_EX)
         for leftover in parent.glob(f"{prefix}*"):
             _remove_unheld(leftover)
         made = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))

@@ -45,7 +45,7 @@ def status(
                 "halted" if halted else OK,
                 OK if champion is not None else "no_champion",
                 "stale_data" if stale else OK,
-                OK if last is None else last["reason"],
+                OK if last is None or (last["reason"] == "halted" and not halted) else last["reason"],
             )
         )
         facts = None if champion is None else _bundle(connection, champion.bundle_hash)

@@ -46,6 +46,6 @@ def serve():
 
 if __name__ == "__main__":
     if "--prepared" in sys.argv:
-        import flows.demo
         import mlflow  # noqa: F401
+
     serve()

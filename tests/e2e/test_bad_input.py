@@ -17,7 +17,7 @@ _BARS = 400
 
 
 @pytest.fixture(scope="session")
-def command(tmp_path_factory: pytest.TempPathFactory, starting: object) -> Iterator[Lockstep]:  # noqa: ARG001
+def command(tmp_path_factory: pytest.TempPathFactory, starting: object) -> Iterator[Lockstep]:
     """The command under default settings, with no server of its own; those that later tests share start meanwhile."""
     made = Lockstep(cwd=tmp_path_factory.mktemp("refused"))
     yield made

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from infra.database import open_database
 from infra.lake import Lake
+from infra.settings import load_settings
 from market.funding import FundingStamps
 from tests.e2e.lockstep_command import Answer, Lockstep
 from tests.fakes.loopback_exchange import LoopbackExchange, LoopbackMarket, run_in_thread
@@ -57,7 +59,8 @@ def venue(lockstep: Lockstep, tmp_path_factory: pytest.TempPathFactory) -> Itera
     exchange = LoopbackExchange(markets=markets, now_ms=JANUARY_31 + 400 * FIVE.ms + 60_000)
     with run_in_thread(exchange) as url:
         home = tmp_path_factory.mktemp("venue") / "home"
-        yield Venue(exchange=exchange, url=url, home=home, command=lockstep)
+        with open_database(load_settings(home, environ={})):  # kept open, so that no command has to start it
+            yield Venue(exchange=exchange, url=url, home=home, command=lockstep)
 
 
 def test_history_and_then_new_bars_arrive_once(venue):

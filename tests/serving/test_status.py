@@ -10,7 +10,7 @@ from serving.halt import set_halt
 from serving.lineup import Lineup, ServedBundle, ServePlan
 from serving.parity import parity_audit, record_parity
 from serving.status import status
-from serving.worker import replay
+from serving.worker import replay, serve_once
 from tests.fakes.small_market import END_INDEX, SYMBOLS, TIMEFRAME
 
 START = END_INDEX - 30
@@ -90,3 +90,16 @@ def test_a_serving_home_is_full_and_ages(engine, market, bundles):
     assert ask(engine, market, now_ms=limit + 1)["reason"] == "stale_data"
     set_halt(engine, on=True, why="test", who="tester")
     assert (ask(engine, market)["state"], ask(engine, market)["halted"]) == ("HALT", True)
+
+
+def test_a_halt_taken_back_no_longer_counts(engine, market, bundles):
+    """The last bar was served under a halt; once resumed, the status speaks of now, not of then."""
+    deploy(engine, bundles[0], version=1)
+    promote(engine, bundles[0], version=1)
+    plan = ServePlan(model_name="m", symbols=SYMBOLS, contract=market.contract, run="r")
+    champion = Lineup(champion=ServedBundle(bundle=bundles[0], version=1))
+    set_halt(engine, on=True, why="maintenance", who="tester")
+    serve_once(engine, market.lake, champion, plan=plan, now_ms=NOW)
+    assert (ask(engine, market)["state"], ask(engine, market)["reason"]) == ("HALT", "halted")
+    set_halt(engine, on=False, why="over", who="tester")
+    assert (ask(engine, market)["state"], ask(engine, market)["halted"]) == ("FULL", False)

@@ -22,7 +22,9 @@ def window(app):
 def inputs(app, window):
     """Everything the kernel reads of the second symbol, up to the middle of a block."""
     span = window.stretches
-    (made,) = load_inputs(app.lake, (SYMBOLS[1],), window.contract, first_index=span.first, end_index=span.serve_end - 100)
+    (made,) = load_inputs(
+        app.lake, (SYMBOLS[1],), window.contract, first_index=span.first, end_index=span.serve_end - 100
+    )
     return made
 
 
