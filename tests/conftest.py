@@ -1,10 +1,28 @@
 """Every test starts from a clean, offline, single-threaded environment."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+
+_TESTS = Path(__file__).parent
+_LONGEST_FIRST = ("e2e", "registry", "infra", "learning", "serving")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep each folder's tests on one worker, where they share its servers, and begin with the longest folders."""
+
+    def folder(item: pytest.Item) -> str:
+        return item.path.relative_to(_TESTS).parts[0]
+
+    def rank(item: pytest.Item) -> int:
+        return _LONGEST_FIRST.index(folder(item)) if folder(item) in _LONGEST_FIRST else len(_LONGEST_FIRST)
+
+    items.sort(key=rank)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(folder(item)))
 
 
 @pytest.fixture(autouse=True)
