@@ -11,6 +11,7 @@ _TESTS = Path(__file__).parent
 _LONGEST_FIRST = ("e2e", "registry", "infra", "learning", "serving")
 
 
+@pytest.hookimpl(tryfirst=True)  # the workers read the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep each folder's tests on one worker, where they share its servers, and begin with the longest folders."""
 
