@@ -37,6 +37,8 @@ def backfill(
     Example: lockstep backfill --symbols BTC/USDT:USDT --from 2025-01-01 --to 2025-02-01
     """
     start, end = day_ms(since, option="--from"), day_ms(until, option="--to")
+    if start is not None and end is not None and start >= end:
+        raise typer.BadParameter("--from must lie before --to")
     wanted = split_symbols(symbols)
     if files is None and (start is None or not wanted):
         raise typer.BadParameter("from an exchange, --symbols and --from say what to bring; or give --files")

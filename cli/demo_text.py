@@ -45,7 +45,7 @@ def print_summary(s: Mapping[str, Any]) -> None:
     out.print()
     serving = s["serving"]
     out.print(
-        f"[bold]Serving[/]   {serving['state']} ({serving['reason']}: {serving['meaning']}); "
+        f"[bold]Serving[/]   at the last replayed bar {serving['state']} ({serving['reason']}: {serving['meaning']}); "
         f"{serving['decisions']:,} decisions from {serving['first_bar']} to {serving['last_bar']} UTC: "
         + ", ".join(f"{count:,} {name}" for name, count in serving["actions"].items())
     )
@@ -85,8 +85,8 @@ def gate_table(gates: Sequence[Mapping[str, Any]]) -> Any:
         (
             "pass" if gate["passed"] else "FAIL",
             gate["name"],
-            _number(gate["measured"], ".4g"),
-            "" if gate["threshold"] is None else f"{gate['comparison']} {gate['threshold']:.4g}",
+            _measure(gate["measured"]),
+            "" if gate["threshold"] is None else f"{gate['comparison']} {_measure(gate['threshold'])}",
             gate["detail"],
         )
         for gate in gates
@@ -123,7 +123,12 @@ def _headline(s: Mapping[str, Any]) -> None:
     if s["synthetic"]:
         text += "\nSynthetic market: nothing here can be promoted to real trading."
     out.print()
-    out.print(Panel(_plain(text), border_style=style, title="Lockstep", title_align="left"))
+    out.print(Panel(_plain(text), border_style=style, title="Lockstep", title_align="left"), soft_wrap=False)
+
+
+def _measure(value: object) -> str:
+    """Four digits, and never an exponent for a count."""
+    return _number(value, ",.0f" if isinstance(value, int | float) and abs(value) >= 1000 else ".4g")
 
 
 def _number(value: object, form: str) -> str:

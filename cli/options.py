@@ -36,6 +36,8 @@ Symbols = Annotated[
 Files = Annotated[Path | None, typer.Option("--files", help="Folder of candle files (Parquet, CSV or feather).")]
 Day = Annotated[str | None, typer.Option(help="UTC day or moment: 2025-01-31 or 2025-01-31T12:00.")]
 
+_HOME_PARTS = ("lake", "postgres", "lockstep.toml")
+
 
 def home_path(home: Path) -> Path:
     """The home as an absolute path, so that no later change of directory moves it."""
@@ -45,7 +47,8 @@ def home_path(home: Path) -> Path:
 def existing_home(home: Path) -> Path:
     """The home as an absolute path, refused where there is none: a misspelt home must not be made and then halted."""
     path = home_path(home)
-    if not path.exists():
+    # A folder that Lockstep never wrote to is no home either: looking must not turn it into one.
+    if not path.exists() or (path.is_dir() and not any((path / name).exists() for name in _HOME_PARTS)):
         raise LockstepError(
             f"there is no home at {path}",
             why="nothing was ever run there",

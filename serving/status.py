@@ -49,6 +49,8 @@ def status(
             )
         )
         facts = None if champion is None else _bundle(connection, champion.bundle_hash)
+        known = select(predictions.c.bundle_hash).where(predictions.c.model_name == model_name)
+        ours = paper_trades.c.bundle_hash.in_(known.distinct())
         return {
             "model_name": model_name,
             "champion": None
@@ -70,11 +72,11 @@ def status(
             "lake_last_bar_ms": _watermark(lake, symbols, timeframe),
             "symbols": list(symbols),
             "synthetic": any(is_synthetic(symbol) for symbol in symbols),
-            "open_paper_trades": _count(connection, paper_trades, paper_trades.c.exit_ms.is_(None)),
+            "open_paper_trades": _count(connection, paper_trades, ours & paper_trades.c.exit_ms.is_(None)),
             "counts": {
                 "signals": _count(connection, signals, signals.c.model_name == model_name),
                 "predictions": _count(connection, predictions, predictions.c.model_name == model_name),
-                "paper_trades": _count(connection, paper_trades, None),
+                "paper_trades": _count(connection, paper_trades, ours),
                 "outcomes": _count(connection, outcomes, None),
             },
             "drift": _last_drift(connection, model_name),

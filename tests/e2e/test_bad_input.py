@@ -228,11 +228,18 @@ _BAD_DATABASES = {
 @pytest.mark.parametrize("url", _BAD_DATABASES)
 def test_a_wrong_database_address(command, home, url):
     """Said in words, never with the password."""
-    home.mkdir()
+    (home / "lake").mkdir(parents=True)
     answer = command.ask("status", "--home", home, more={"LOCKSTEP_DATABASE__URL": url})
     assert_refused(answer, _BAD_DATABASES[url])
     assert "hidden-word" not in answer.err + answer.out
-    assert list(home.iterdir()) == []
+    assert [path.name for path in home.rglob("*")] == ["lake"]
+
+
+def test_a_folder_that_is_no_home_is_left_alone(command, tmp_path):
+    """Looking at somebody else's folder does not start a database in it."""
+    answer = command.ask("status", "--home", tmp_path)
+    assert_refused(answer, "there is no home at")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
