@@ -30,6 +30,8 @@ def print_summary(s: Mapping[str, Any]) -> None:
         f"{data['first']} to {data['last']} UTC, coverage {data['coverage']:.2%} or better, "
         f"{data['new_rows']:,} new rows (from {data['source']})"
     )
+    for symbol, why in s["training"]["left_out"].items():
+        out.print(f"[bold]Left out[/]  {symbol}: {why}")
     parity = s["parity"]
     share = parity["identical"] / parity["rows"] if parity["rows"] else 0.0
     out.print(

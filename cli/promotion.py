@@ -43,6 +43,8 @@ def promote(
 ) -> None:
     """Let the gates judge the challenger; promote it, or say which gate refused it. A refusal exits with 1.
 
+    So does having neither challenger nor champion.
+
     Example: lockstep promote --dry-run
     """
 
@@ -52,7 +54,7 @@ def promote(
         return partial(flow, dry_run=dry_run)
 
     result = run_and_show(home, load, as_json=as_json, show=_show)
-    if result["verdict"] == "refuse":
+    if result["verdict"] == "refuse" or (result["verdict"] == "none" and result["champion_hash"] is None):
         raise typer.Exit(1)
 
 

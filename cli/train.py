@@ -38,4 +38,6 @@ def train(home: Home = Path(".lockstep"), as_json: Json = False) -> None:
 def _show(run: Mapping[str, Any]) -> None:
     made = "trained now" if run["trained_now"] else "trained before, on the same data and settings"
     out.print(f"version {run['version']} of {run['model_name']}, bundle {run['bundle_hash'][:12]}, {made}")
+    for symbol, why in run["evaluation"]["left_out"].items():
+        out.print(f"left out: {symbol} ({why})")
     out.print(score_table(run["evaluation"]["strategies"]))

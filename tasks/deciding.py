@@ -102,6 +102,7 @@ def _judge(app: App, challenger: ServedBundle, champion_hash: str | None) -> Dec
     end = window.stretches.shadow_end
     run = _training_run(app, bundle)
     evidence = run["evaluation"]["evidence"]
+    registered = known_bundle(app.engine, bundle.hash)
     rows = shadow_rows(
         app.engine,
         bundle_hash=bundle.hash,
@@ -126,10 +127,12 @@ def _judge(app: App, challenger: ServedBundle, champion_hash: str | None) -> Dec
     inputs = GateInputs(
         synthetic=bool(bundle.facts["synthetic"]),
         target=app.settings.serving.mode,
-        integrity_ok=True,
-        integrity_detail=f"every file of {bundle.hash[:12]} matches its hash and the golden bars come out the same",
-        fresh_process_ok=bool(run["evaluation"]["fresh_process"]["ok"]),
-        fresh_process_detail="loaded by a process of its own, which reproduced the golden bars",
+        # It was loaded a moment ago, so every hash, the contract and the golden bars hold, or nothing would be judged.
+        integrity_ok=registered is not None and registered.version == challenger.version,
+        integrity_detail=f"{bundle.hash[:12]} is version {challenger.version} in MLflow and "
+        + ("unknown in PostgreSQL" if registered is None else f"version {registered.version} in PostgreSQL"),
+        fresh_process_ok=run["evaluation"]["fresh_process_digest"] == bundle.golden_digest,
+        fresh_process_detail="golden probabilities of a process of its own at registration, and of this one now",
         coverage_min=_coverage(window, bundle),
         class_share_max=max(run["evaluation"]["predicted_shares"]),
         confidence_std=evidence["confidence_std"],
@@ -203,7 +206,14 @@ def _nobody(app: App, name: str) -> dict[str, object]:
         if champion is None
         else f"Version {champion.version} is champion already and nobody challenges it."
     )
-    return {"verdict": "none", "reason": reason, "promoted": False, "gates": [], "card_id": None}
+    return {
+        "verdict": "none",
+        "reason": reason,
+        "promoted": False,
+        "champion_hash": None if champion is None else champion.bundle_hash,
+        "gates": [],
+        "card_id": None,
+    }
 
 
 def _described(card: DecisionCard, version: int | None) -> dict[str, object]:

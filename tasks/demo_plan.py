@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.settings import Settings, load_settings, write_home_settings
+from infra.settings_groups import FeatureSettings
 from infra.sources.files import FileSource
 from infra.sources.synthetic import synthetic_symbols
 from infra.versions import check_versions
 from market.errors import LockstepError
+from market.symbols import is_synthetic
 from market.timeframe import DAY_MS
 from tasks.plan import plan_stretches, timeframe_of
 from tasks.symbols import SYNTHETIC_START_MS, file_symbols
@@ -58,7 +60,7 @@ def _synthetic(settings: Settings, model: str, *, symbols: tuple[str, ...], days
     chosen = symbols or known
     first = timeframe_of(settings).index_of(SYNTHETIC_START_MS)
     plan_stretches(first=first, end=first + days * timeframe_of(settings).bars_per_day, settings=settings)
-    _remember(settings, model + SYNTHETIC_SUFFIX, symbols=chosen, reference=known[0], days=days)
+    _remember(settings, model + SYNTHETIC_SUFFIX, symbols=chosen, reference=known[0])
     needed = tuple(dict.fromkeys((*chosen, known[0])))
     return DemoPlan(symbols=needed, folder=None, days=days, start_ms=None, end_ms=None)
 
@@ -68,8 +70,8 @@ def _from_files(settings: Settings, model: str, *, folder: Path, symbols: tuple[
     source = FileSource(folder)
     chosen = file_symbols(str(folder), timeframe=timeframe, wanted=symbols)
     reference = settings.features.reference_symbol
-    if reference.startswith("SYN"):
-        reference = type(settings.features)().reference_symbol
+    if is_synthetic(reference):  # left there by a demo on the synthetic market
+        reference = FeatureSettings().reference_symbol
     held = source.symbols(timeframe)
     if reference not in held:
         raise LockstepError(
@@ -83,15 +85,15 @@ def _from_files(settings: Settings, model: str, *, folder: Path, symbols: tuple[
     start_ms = end_ms - days * DAY_MS
     first = timeframe.index_of(max(start_ms, min(int(one[0]) for one in times)))
     plan_stretches(first=first, end=timeframe.index_of(end_ms), settings=settings)
-    _remember(settings, model, symbols=chosen, reference=reference, days=days)
+    _remember(settings, model, symbols=chosen, reference=reference)
     return DemoPlan(symbols=needed, folder=str(folder.absolute()), days=days, start_ms=start_ms, end_ms=end_ms)
 
 
-def _remember(settings: Settings, model: str, *, symbols: tuple[str, ...], reference: str, days: int) -> None:
+def _remember(settings: Settings, model: str, *, symbols: tuple[str, ...], reference: str) -> None:
     write_home_settings(
         settings,
         {
-            "data": {"symbols": list(symbols), "history_days": days},
+            "data": {"symbols": list(symbols)},
             "features": {"reference_symbol": reference},
             "registry": {"model_name": model},
         },

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from features.batch import compute_features
 from features.definitions import FEATURES
 from features.reasons import describe
 from infra.bootstrap import App, open_app
 from market.timeframe import as_utc
-from tasks.histories import BlockCounts, cached_features, load_histories, load_inputs
+from tasks.histories import BlockCounts, load_histories, load_inputs
 from tasks.stores import block_cache
 from tasks.windows import current_window
 
@@ -48,10 +49,10 @@ def newest_rows(app: App, symbol: str, *, last: int) -> dict[str, object]:
     window = current_window(app)
     end = window.stretches.serve_end
     (inputs,) = load_inputs(app.lake, (symbol,), window.contract, first_index=end - last, end_index=end)
-    block = cached_features(inputs, window.contract, cache=block_cache(app), counts=BlockCounts())
-    n = min(last, block.reason.size)
+    start = max(end - last, inputs.first_index)
+    block = compute_features(inputs, window.contract, start_index=start, end_index=inputs.end_index)
     rows = []
-    for k in range(block.reason.size - n, block.reason.size):
+    for k in range(block.reason.size):
         values = {
             name: float(value) if math.isfinite(value) else None
             for name, value in zip(window.contract.names, block.values[k], strict=True)

@@ -15,10 +15,17 @@ from registry.promotion import adopt_alias, sync_aliases
 from serving.lineup import Lineup, ServedBundle
 from tasks.stores import bundle_cache, model_store
 
-__all__ = ["bundle_symbols", "challenger_of", "champion_lineup", "fetch_bundle", "train_end_index"]
+__all__ = [
+    "bundle_symbols",
+    "challenger_of",
+    "champion_lineup",
+    "fetch_bundle",
+    "first_seat",
+    "train_end_index",
+]
 
 
-def champion_lineup(app: App, *, with_challenger: bool = True) -> Lineup:
+def champion_lineup(app: App) -> Lineup:
     """The line-up of this home now, with what is wrong with it, if anything."""
     store, name = model_store(app), app.settings.registry.model_name
     cause, detail = "ok", ""
@@ -41,7 +48,7 @@ def champion_lineup(app: App, *, with_challenger: bool = True) -> Lineup:
         except LockstepError as error:
             cause, detail = "bundle_refused", str(error)
     challenger = None
-    if with_challenger and cause != "registry_down":
+    if cause != "registry_down":
         try:
             challenger = challenger_of(app, store)
         except LockstepError as error:  # whoever serves goes on without it
@@ -49,6 +56,11 @@ def champion_lineup(app: App, *, with_challenger: bool = True) -> Lineup:
     return Lineup(
         champion=champion, challengers=() if challenger is None else (challenger,), cause=cause, detail=detail
     )
+
+
+def first_seat(lineup: Lineup) -> ServedBundle | None:
+    """The champion, the first challenger where there is none, or nobody."""
+    return next((one for _, one in lineup.seats()), None)
 
 
 def challenger_of(app: App, store: ModelStore) -> ServedBundle | None:

@@ -18,12 +18,12 @@ from infra.bootstrap import App, open_app
 from infra.tables import drift_runs, feature_rows, parity_runs
 from learning.drift import calibrate_thresholds, check_drift, feature_reference
 from learning.drift_report import evidently_html
-from learning.errors import LearningError
+from learning.errors import DriftError
 from market.errors import LockstepError
 from registry.load import LoadedBundle
 from serving.parity import ParityResult, parity_audit, record_parity
 from tasks.histories import load_histories
-from tasks.lineups import bundle_symbols, champion_lineup, train_end_index
+from tasks.lineups import bundle_symbols, champion_lineup, first_seat, train_end_index
 from tasks.plan import contract_of
 from tasks.progress import report
 from tasks.report import write_atomically
@@ -64,7 +64,7 @@ def measure_drift(home: str, *, html: bool = False) -> dict[str, object]:
     with open_app(home) as app:
         window = current_window(app)
         lineup = champion_lineup(app)
-        seat = lineup.champion or (lineup.challengers[0] if lineup.challengers else None)
+        seat = first_seat(lineup)
         if seat is None:
             raise LockstepError(
                 "there is no bundle to compare with" + (f" ({lineup.detail})" if lineup.detail else ""),
@@ -78,7 +78,7 @@ def measure_drift(home: str, *, html: bool = False) -> dict[str, object]:
         windows = _past_windows(app, window, seat.bundle, length=end - first)
         try:
             thresholds = calibrate_thresholds(windows, reference)
-        except LearningError:
+        except DriftError:
             thresholds = None  # too short a history to calibrate on: numbers without a verdict, said as UNKNOWN
         check = check_drift(current, reference, thresholds)
         report("drift", 1, 1)

@@ -22,6 +22,7 @@ __all__ = [
     "NotEnoughHistoryError",
     "Stretches",
     "barrier_spec",
+    "config_facts",
     "contract_of",
     "plan_stretches",
     "timeframe_of",
@@ -118,8 +119,9 @@ def plan_stretches(*, first: int, end: int, settings: Settings) -> Stretches:
         missing = ceil((needed - (train_end - first)) / per_day)
         raise NotEnoughHistoryError(
             f"{max(end - first, 0) / per_day:.1f} days of history",
-            why=f"training needs {needed / per_day:.1f} days, before {settings.shadow.shadow_days} days of shadow test "
-            f"and {settings.shadow.serve_days} of serving that no model may see",
+            why=f"{(needed + shadow + serve) / per_day:.1f} are needed: {needed / per_day:.1f} to train on, then "
+            f"{settings.shadow.shadow_days} of shadow test and {settings.shadow.serve_days} of serving that no model "
+            "may see",
             remedy=f"backfill {missing} more days, or shorten training.min_train_days or shadow.shadow_days",
         )
     return Stretches(first=first, train_end=train_end, shadow_end=end - serve, serve_end=end)

@@ -11,10 +11,11 @@ from prefect.cache_policies import NO_CACHE
 from infra.bootstrap import App, open_app
 from infra.locks import exclusive
 from market.errors import LockstepError
+from market.timeframe import as_utc
 from serving.lineup import Lineup, ServePlan
 from serving.outcomes import resolve_outcomes
 from serving.worker import replay, serve_once
-from tasks.lineups import bundle_symbols, champion_lineup
+from tasks.lineups import bundle_symbols, champion_lineup, first_seat
 from tasks.plan import barrier_spec, contract_of
 from tasks.progress import report
 from tasks.symbols import symbols_in_use
@@ -33,13 +34,15 @@ def replay_stretch(home: str, *, start_ms: int | None = None, end_ms: int | None
         first = window.stretches.shadow_end if start_ms is None else timeframe.index_of(start_ms)
         end = window.stretches.serve_end if end_ms is None else timeframe.index_of(end_ms)
         if not window.stretches.first <= first < end <= window.stretches.serve_end:
+            held = (as_utc(timeframe.open_time(i)) for i in (window.stretches.first, window.stretches.serve_end))
             raise LockstepError(
-                f"bars {first} to {end} cannot be replayed",
-                why=f"the lake holds bars {window.stretches.first} to {window.stretches.serve_end}",
+                f"{as_utc(timeframe.open_time(first))} to {as_utc(timeframe.open_time(end))} cannot be replayed",
+                why=f"the lake holds the bars from {' to '.join(held)} UTC, and a stretch begins before it ends",
                 remedy="choose a stretch inside it, or backfill",
             )
         symbols = served_symbols(lineup, window.symbols)
         plan = serve_plan(app, symbols, run="replay")
+        seat = first_seat(lineup)
         summary = replay(
             app.engine,
             app.lake,
@@ -52,7 +55,7 @@ def replay_stretch(home: str, *, start_ms: int | None = None, end_ms: int | None
         outcomes = resolve_outcomes(
             app.engine,
             app.lake,
-            label_spec=barrier_spec(app.settings),
+            label_spec=barrier_spec(app.settings) if seat is None else seat.bundle.label_spec,
             contract=plan.contract,
             symbols=symbols,
             start_index=first,
@@ -92,7 +95,5 @@ def serve_plan(app: App, symbols: tuple[str, ...], *, run: str) -> ServePlan:
 
 def served_symbols(lineup: Lineup, in_use: tuple[str, ...]) -> tuple[str, ...]:
     """The symbols of whoever serves or challenges; those in use while there is nobody."""
-    newest = lineup.champion or (lineup.challengers[0] if lineup.challengers else None)
-    if newest is None:
-        return in_use
-    return bundle_symbols(newest.bundle)
+    seat = first_seat(lineup)
+    return in_use if seat is None else bundle_symbols(seat.bundle)

@@ -10,11 +10,11 @@ from prefect.cache_policies import NO_CACHE
 from infra.bootstrap import open_app
 from infra.locks import exclusive
 from market.errors import LockstepError
-from serving.lineup import ServePlan
 from serving.outcomes import resolve_outcomes
 from serving.worker import replay
 from tasks.lineups import bundle_symbols, champion_lineup, train_end_index
 from tasks.progress import report
+from tasks.serving import serve_plan
 from tasks.windows import current_window
 
 __all__ = ["shadow_replay"]
@@ -46,14 +46,7 @@ def shadow_replay(home: str) -> dict[str, object]:
             app.engine,
             app.lake,
             lineup,
-            plan=ServePlan(
-                model_name=app.settings.registry.model_name,
-                symbols=symbols,
-                contract=window.contract,
-                run="shadow",
-                max_age_bars=app.settings.serving.max_age_bars,
-                max_model_age_days=app.settings.serving.max_model_age_days,
-            ),
+            plan=serve_plan(app, symbols, run="shadow"),
             start_index=first,
             end_index=end,
             on_progress=lambda done, total: report("shadow replay", done, total),

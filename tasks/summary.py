@@ -8,15 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from infra.bootstrap import App
 from infra.tables import deployments, signals
 from market.timeframe import as_utc
 from registry.cards import load_card
+from registry.catalog import known_bundle
 from registry.deployments import current_champion
 from registry.policy import Action
-from serving.states import CAUSES, gravest, state_of
+from serving.states import CAUSES, state_of
 
 __all__ = ["last_signals", "summarise"]
 
@@ -29,7 +30,7 @@ def summarise(app: App, done: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]
     return {
         "home": str(app.settings.home),
         "model_name": app.settings.registry.model_name,
-        "synthetic": bool(app.settings.registry.model_name.endswith("-synthetic")),
+        "synthetic": _is_synthetic(app, done["train"]["bundle_hash"]),
         "data": _data(done["data"]),
         "parity": {name: done["parity"][name] for name in ("rows", "identical", "first_mismatch")},
         "walk_forward": {
@@ -44,6 +45,7 @@ def summarise(app: App, done: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]
             "calibration_slope": evaluation["calibration_slope"],
             "weights": evaluation["final"]["weights"],
             "thresholds": evaluation["final"]["thresholds"],
+            "left_out": evaluation["left_out"],
             "trained_now": done["train"]["trained_now"],
         },
         "shadow": dict(done["shadow"]),
@@ -57,6 +59,12 @@ def summarise(app: App, done: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]
         },
         "timings_s": dict(done["timings_s"]),
     }
+
+
+def _is_synthetic(app: App, bundle_hash: str) -> bool:
+    """What the bundle says of its own data; one that nobody recorded is taken for synthetic."""
+    known = known_bundle(app.engine, bundle_hash)
+    return known is None or known.synthetic
 
 
 def last_signals(app: App, *, limit: int = 200) -> list[dict[str, Any]]:
@@ -82,7 +90,7 @@ def last_signals(app: App, *, limit: int = 200) -> list[dict[str, Any]]:
             "size": row["size"],
             "reason": row["reason"],
             "meaning": _meaning(row["reason"]),
-            "step": _step(row["steps"]),
+            "step": row["steps"].get("step", ""),
         }
         for row in rows
     ]
@@ -95,7 +103,7 @@ def _data(data: Mapping[str, Any]) -> dict[str, Any]:
         "symbols": [row["symbol"] for row in coverage],
         "bars": sum(int(row["rows"]) for row in coverage),
         "new_rows": data["new_rows"],
-        "coverage": min((float(row["coverage"]) for row in coverage), default=0.0),
+        "coverage": min(float(row["coverage"]) for row in coverage),
         "first": as_utc(min(int(row["first_ms"]) for row in coverage)),
         "last": as_utc(max(int(row["last_ms"]) for row in coverage)),
         "by_symbol": [dict(row) for row in coverage],
@@ -129,9 +137,7 @@ def _serving(app: App, served: Mapping[str, Any]) -> dict[str, Any]:
     rows = last_signals(app)
     reasons = {row["reason"] for row in rows}
     best = min(reasons, key=lambda name: (state_of(name), name), default="no_champion")
-    actions: dict[str, int] = {}
-    for row in _all_actions(app, served):
-        actions[Action(row.action).name] = actions.get(Action(row.action).name, 0) + 1
+    actions = _actions(app, served)
     return {
         "state": state_of(best).name,
         "reason": best,
@@ -141,29 +147,26 @@ def _serving(app: App, served: Mapping[str, Any]) -> dict[str, Any]:
         "last_bar": rows[0]["bar"] if rows else None,
         "decisions": sum(actions.values()),
         "actions": actions,
-        "worst_reason": gravest(tuple(reasons) or ("no_champion",)),
         "last_signals": rows,
     }
 
 
-def _all_actions(app: App, served: Mapping[str, Any]) -> Sequence[Any]:
-    query = select(signals.c.action).where(
-        signals.c.model_name == app.settings.registry.model_name,
-        signals.c.bar_ms >= served["first_ms"],
-        signals.c.bar_ms <= served["last_ms"],
+def _actions(app: App, served: Mapping[str, Any]) -> dict[str, int]:
+    """How many signals of the served stretch said what."""
+    query = (
+        select(signals.c.action, func.count())
+        .where(
+            signals.c.model_name == app.settings.registry.model_name,
+            signals.c.bar_ms >= served["first_ms"],
+            signals.c.bar_ms <= served["last_ms"],
+        )
+        .group_by(signals.c.action)
+        .order_by(signals.c.action)
     )
     with app.engine.connect() as connection:
-        return connection.execute(query).all()
+        return {Action(action).name: count for action, count in connection.execute(query)}
 
 
 def _meaning(reason: str) -> str:
     cause = CAUSES.get(reason)
     return cause.meaning if cause is not None else "A cause that is not in the table: standing still"
-
-
-def _step(steps: object) -> str:
-    if isinstance(steps, Mapping):
-        return str(steps.get("step", ""))
-    if isinstance(steps, Sequence) and steps and not isinstance(steps, str):
-        return str(steps[-1])
-    return ""

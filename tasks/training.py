@@ -1,8 +1,9 @@
 """How does a home train a model, once per data and settings?
 
 Reads the training stretch, trains walk-forward, seals the bundle, proves it in a fresh process, registers it as one
-MLflow version and makes it challenger. The key of a training hashes the data snapshot and every number that shapes the
-result: asked again, the finished training answers; killed anywhere, it starts over and ends in the same bundle.
+MLflow version and makes it challenger. The key of a training hashes the data snapshot, every number that shapes the
+result, the code and the libraries: asked again, the finished training answers; killed anywhere, it starts over and ends
+in the same bundle.
 """
 
 import json
@@ -44,7 +45,7 @@ __all__ = ["TrainingRequest", "train_and_register", "training_request"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRequest:
-    """What identifies a training: equal keys give equal bundles."""
+    """What identifies a training: data, settings, libraries and committed code; equal keys give equal bundles."""
 
     key: str
     window: Window
@@ -80,7 +81,12 @@ def train_and_register(home: str) -> dict[str, object]:
             version = _register(app, directory, bundle_hash, request, result, evidence, scratch)
             _forget_old_bundles(app, bundle_hash)
             report("register", 3, 3)
-        evaluation = {**result.evaluation, "evidence": evidence, "fresh_process": {"ok": True, "load_s": fresh.load_s}}
+        evaluation = {
+            **result.evaluation,
+            "evidence": evidence,
+            "left_out": request.window.left_out,
+            "fresh_process_digest": fresh.golden_digest,
+        }
         return _finish(app.engine, request, bundle_hash=bundle_hash, version=version, evaluation=evaluation)
 
 
@@ -91,7 +97,13 @@ def training_request(app: App) -> TrainingRequest:
     end_ms = window.timeframe.open_time(window.stretches.train_end)
     snapshot = app.lake.snapshot(sorted(names), window.timeframe, end_ms=end_ms)
     config = {**config_facts(app.settings), "symbols": list(window.symbols), "train_end_ms": end_ms}
-    identity = {"model": app.settings.registry.model_name, "snapshot": snapshot.id, "config": config}
+    identity = {
+        "model": app.settings.registry.model_name,
+        "snapshot": snapshot.id,
+        "config": config,
+        "commit": code_commit(),
+        "versions": library_versions(),
+    }
     key = sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return TrainingRequest(key=key, window=window, snapshot=snapshot, config=config)
 
@@ -138,8 +150,6 @@ def _parts(app: App, request: TrainingRequest, trained: _Trained) -> BundleParts
     predictors = [load_predictor(part, result.scaler, width) for part in result.models]
     stretch = {"first_index": window.stretches.first, "end_index": window.stretches.train_end}
     inputs = load_inputs(app.lake, window.symbols, window.contract, **stretch)
-    first_ms = request.snapshot.first_ms
-    strategies = result.evaluation["strategies"]
     facts = {
         "model_name": settings.registry.model_name,
         "training_key": request.key,
@@ -147,7 +157,7 @@ def _parts(app: App, request: TrainingRequest, trained: _Trained) -> BundleParts
         "sources": list(request.snapshot.sources),
         "symbols": list(window.symbols),
         "timeframe": window.timeframe.name,
-        "train_start_ms": first_ms,
+        "train_start_ms": request.snapshot.first_ms,
         "train_end_ms": window.timeframe.open_time(window.stretches.train_end),
         "training_rows": evidence["training_rows"],
         "seed": settings.training.seed,
@@ -155,7 +165,7 @@ def _parts(app: App, request: TrainingRequest, trained: _Trained) -> BundleParts
         "trial_count": evidence["trials"],
         "class_shares": result.evaluation["class_shares"],
         "class_map": {"0": "HOLD", "1": "BUY", "2": "SELL"},
-        "metrics": strategies,
+        "metrics": result.evaluation["strategies"],
         "evaluation": result.evaluation,
         "versions": library_versions(),
         "commit": code_commit(),
@@ -267,7 +277,7 @@ def _begin(engine: Engine, request: TrainingRequest, model_name: str) -> None:
 
 
 def _record_trials(engine: Engine, request: TrainingRequest, result: TrainingResult) -> int:
-    """Enter every configuration into the ledger once; return how many were ever tried on this snapshot's market."""
+    """Enter every configuration into the ledger once; return how many were ever tried on this snapshot."""
     with engine.begin() as connection:
         for name, metrics in ledger_rows(result, timeframe=request.window.timeframe).items():
             connection.execute(

@@ -39,7 +39,9 @@ def test_files_follow_a_synthetic_demo_in_the_same_home(tmp_path, monkeypatch):
     assert plan.symbols == ("ETHUSDT", "BTCUSDT")
     assert plan.end_ms - plan.start_ms == 9 * 86_400_000
     written = tomllib.loads((tmp_path / "home" / "lockstep.toml").read_text())
-    assert written["data"] == {"symbols": ["ETHUSDT"], "history_days": 9}
+    assert written["data"] == {"symbols": ["ETHUSDT"]}
+    longest = plan_demo(tmp_path / "home", files=folder, symbols=(), days=None)
+    assert longest.end_ms - longest.start_ms == 120 * 86_400_000, "an earlier demo's days are not this one's"
     settings = load_settings(tmp_path / "home", environ={})
     assert (settings.registry.model_name, settings.features.reference_symbol) == ("lockstep", "BTCUSDT")
 
