@@ -1,8 +1,7 @@
 """``lockstep backfill`` and ``collect``: market data into the lake."""
 
-import time
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +13,15 @@ from cli.output import out, table
 from market.timeframe import as_utc
 
 __all__ = ["register"]
+
+Exchange = Annotated[
+    str | None,
+    typer.Option(
+        "--exchange",
+        help="Venue to ask instead of data.exchange: binanceusdm or bybit. One history has one venue; bars from files "
+        "may be carried on by the venue they came from.",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -27,58 +35,65 @@ def backfill(
     symbols: Symbols = None,
     since: Annotated[str | None, typer.Option("--from", help="First UTC day or moment: 2025-01-31.")] = None,
     until: Annotated[str | None, typer.Option("--to", help="UTC day or moment to stop before; now by default.")] = None,
+    exchange: Exchange = None,
     home: Home = Path(".lockstep"),
     as_json: Json = False,
 ) -> None:
-    """Bring history into the lake, from --files or from the exchange; safe to repeat and to interrupt.
+    """Bring history into the lake, from --files or from an exchange; safe to repeat and to interrupt.
+
+    What a venue has answered for is not asked again. What fails is told, and the rest is kept.
 
     Example: lockstep backfill --files path/to/candles --symbols BTCUSDT,ETHUSDT
 
-    Example: lockstep backfill --symbols BTC/USDT:USDT --from 2025-01-01 --to 2025-02-01
+    Example: lockstep backfill --symbols BTC/USDT:USDT --from 2025-01-01 --to 2025-02-01 --exchange bybit
     """
     start, end = day_ms(since, option="--from"), day_ms(until, option="--to")
     if start is not None and end is not None and start >= end:
         raise typer.BadParameter("--from must lie before --to")
+    if files is not None and exchange is not None:
+        raise typer.BadParameter("give --files or --exchange, not both")
     wanted = split_symbols(symbols)
     if files is None and (start is None or not wanted):
         raise typer.BadParameter("from an exchange, --symbols and --from say what to bring; or give --files")
-
-    chosen: list[str] = []
     if files is not None:
         with command(as_json=as_json, quiet=True):  # bad input is refused before any server is started
-            chosen = _checked_symbols(home_path(home), files, wanted)
+            wanted = _checked_symbols(home_path(home), files, wanted)
 
-    def load() -> Any:
-        from flows.collect import backfill_from_exchange, backfill_from_files
+    def load() -> Callable[[str], dict[str, Any]]:
+        from flows.collect import backfill as flow
 
-        if files is None:
-            stop = end or time.time_ns() // 1_000_000
-            return partial(backfill_from_exchange, symbols=list(wanted), start_ms=start, end_ms=stop)
-        return partial(backfill_from_files, folder=str(files.absolute()), symbols=chosen, start_ms=start, end_ms=end)
+        return lambda path: flow(
+            path,
+            symbols=list(wanted),
+            since=_moment(start),
+            until=_moment(end),
+            exchange=exchange,
+            files=None if files is None else str(files.absolute()),
+        )
 
     run_and_show(home, load, as_json=as_json, show=_show, makes_home=True)
 
 
 def collect(symbols: Symbols = None, home: Home = Path(".lockstep"), as_json: Json = False) -> None:
-    """Bring what closed since the last time from the exchange, for the symbols of this home.
+    """Bring what is due from the exchange, for the symbols of this home: new and revised bars, funding, open interest.
 
     Example: lockstep collect --symbols BTCUSDT,ETHUSDT
     """
     wanted = split_symbols(symbols)
 
-    def load() -> Any:
+    def load() -> Callable[[str], dict[str, Any]]:
         from flows.collect import collect as flow
-        from infra.bootstrap import open_app
-        from tasks.symbols import symbols_in_use
 
-        with open_app(home_path(home)) as app:
-            chosen = wanted or symbols_in_use(app)
-        return partial(flow, symbols=list(chosen), now_ms=time.time_ns() // 1_000_000)
+        return lambda path: flow(path, symbols=list(wanted) or None)
 
     run_and_show(home, load, as_json=as_json, show=_show, makes_home=True)
 
 
-def _checked_symbols(home: Path, files: Path, wanted: tuple[str, ...]) -> list[str]:
+def _moment(time_ms: int | None) -> datetime | None:
+    return None if time_ms is None else datetime.fromtimestamp(time_ms / 1000, tz=UTC)
+
+
+def _checked_symbols(home: Path, files: Path, wanted: tuple[str, ...]) -> tuple[str, ...]:
     import os
 
     from infra.settings import load_settings
@@ -88,7 +103,7 @@ def _checked_symbols(home: Path, files: Path, wanted: tuple[str, ...]) -> list[s
     timeframe = timeframe_of(load_settings(home, environ=os.environ))
     symbols = file_symbols(str(files), timeframe=timeframe, wanted=wanted)
     check_files(str(files), timeframe=timeframe, symbols=symbols)
-    return list(symbols)
+    return symbols
 
 
 def _show(result: Mapping[str, Any]) -> None:
@@ -103,5 +118,18 @@ def _show(result: Mapping[str, Any]) -> None:
         )
         for one in result["coverage"]
     ]
-    out.print(table("Coverage", ("symbol", "first (UTC)", "last (UTC)", "bars", "missing", "coverage"), rows))
-    out.print(f"{result['new_rows']:,} new rows from {result['source']}")
+    if rows:
+        out.print(table("Coverage", ("symbol", "first (UTC)", "last (UTC)", "bars", "missing", "coverage"), rows))
+    out.print(f"{result['new_rows']:,} new rows from {result['source']}{_in_words(result)}")
+    if result.get("delisted"):
+        out.print(f"delisted, with what was stored of them kept: {', '.join(result['delisted'])}")
+    if result.get("open_gaps"):
+        out.print(f"{result['open_gaps']:,} open gaps of {result['missing_bars']:,} bars; lockstep gaps shows them")
+    for symbol, kinds in result.get("failed", {}).items():
+        out.print(f"failed: {symbol}: {'; '.join(kinds.values())}", markup=False)
+
+
+def _in_words(result: Mapping[str, Any]) -> str:
+    if "requests" not in result:
+        return ""
+    return f", {result['revisions']:,} revised, in {result['requests']:,} requests"

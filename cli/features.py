@@ -1,6 +1,7 @@
 """``lockstep features``: compute, read and check the feature rows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from cli.flow_runner import run_and_show, show_lines
 from cli.monitor import show_parity
 from cli.options import Home, Json, Symbols, command, existing_home, split_symbols
 from cli.output import out, print_json, table
+from market.errors import LockstepError
 from market.symbols import venue_symbol
 
 __all__ = ["app"]
@@ -48,9 +50,12 @@ def show(
     with command(as_json=as_json, quiet=True):
         from infra.bootstrap import open_app
         from tasks.features import newest_rows
+        from tasks.plan import timeframe_of
 
         with open_app(existing_home(home)) as opened:
-            rows = newest_rows(opened, venue_symbol(symbol), last=last)
+            # A misspelt name is told before any rule about the history of the right ones.
+            name = _held(venue_symbol(symbol), opened.lake.symbols(timeframe_of(opened.settings)))
+            rows = newest_rows(opened, name, last=last)
     if as_json:
         print_json(rows)
     else:
@@ -72,6 +77,19 @@ def verify(home: Home = Path(".lockstep"), as_json: Json = False) -> None:
     result = run_and_show(home, load, as_json=as_json, show=show_parity)
     if result["identical"] != result["rows"]:
         raise typer.Exit(1)
+
+
+def _held(symbol: str, held: Sequence[str]) -> str:
+    """The symbol, which the lake must hold; an empty lake is told by whoever reads it."""
+    if symbol in held or not held:
+        return symbol
+    near = get_close_matches(symbol, held, n=3, cutoff=0.5)
+    others = f"backfill it, or choose one of {', '.join(held[:12])}"
+    raise LockstepError(
+        f"{symbol}: no bars in the lake",
+        why="its features cannot be computed",
+        remedy=f"did you mean {' or '.join(near)}?" if near else others,
+    )
 
 
 def _show(rows: Mapping[str, Any]) -> None:

@@ -5,12 +5,14 @@ reason, 2 wrong usage, 130 interrupted (143 by SIGTERM).
 """
 
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
-from cli import cards, data, demo, features, models, monitor, promotion, serve, status, train, up
+from cli import cards, data, demo, features, gaps, lake, models, monitor, promotion, serve, status, train, universe, up
 from cli.interrupts import Interrupted, listen
-from cli.output import err, print_refusal
+from cli.output import err, out, print_refusal
 from market.errors import LockstepError
 
 __all__ = ["app", "main"]
@@ -23,11 +25,28 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
 )
-for module in (demo, up, status, data, train, promotion, serve, monitor):
+for module in (demo, up, status, data, gaps, train, promotion, serve, monitor):
     module.register(app)
 app.add_typer(features.app, name="features")
+app.add_typer(lake.app, name="lake")
 app.add_typer(models.app, name="models")
 app.add_typer(cards.app, name="cards")
+app.add_typer(universe.app, name="universe")
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        out.print(f"lockstep {version('lockstep')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Hold the options of ``lockstep`` itself; what each command does is the command's."""
 
 
 def main() -> None:

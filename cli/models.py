@@ -1,8 +1,9 @@
 """``lockstep models``: what is registered, and is it sound?"""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,7 +18,7 @@ app = typer.Typer(help="Registered model versions.", no_args_is_help=True)
 
 @app.command("list")
 def list_models(home: Home = Path(".lockstep"), as_json: Json = False) -> None:
-    """List versions with their aliases.
+    """List versions with their aliases; one that something else registered is named as such.
 
     Example: lockstep models list
     """
@@ -26,7 +27,7 @@ def list_models(home: Home = Path(".lockstep"), as_json: Json = False) -> None:
         from tasks.stores import model_store
 
         with open_app(existing_home(home)) as opened:
-            found = [asdict(one) for one in model_store(opened).versions()]
+            found = [{"bundle_hash": None, **asdict(one)} for one in model_store(opened).versions()]
             name = opened.settings.registry.model_name
     if as_json:
         print_json({"model_name": name, "versions": found})
@@ -35,13 +36,18 @@ def list_models(home: Home = Path(".lockstep"), as_json: Json = False) -> None:
         (
             one["version"],
             ", ".join(one["aliases"]) or "-",
-            one["bundle_hash"][:12],
-            "synthetic" if one["synthetic"] else "real",
+            *_bundle_and_data(one),
             as_utc(one["created_ms"]),
         )
         for one in found
     ]
     out.print(table(f"{name}", ("version", "aliases", "bundle", "data", "registered (UTC)"), rows))
+
+
+def _bundle_and_data(version: Mapping[str, Any]) -> tuple[str, str]:
+    if version["bundle_hash"] is None:
+        return "not a Lockstep bundle", "-"
+    return version["bundle_hash"][:12], "synthetic" if version["synthetic"] else "real"
 
 
 @app.command("show")
@@ -92,8 +98,7 @@ def verify(version: Annotated[int, typer.Argument()], home: Home = Path(".lockst
         with open_app(existing_home(home)) as opened, tempfile.TemporaryDirectory() as scratch:
             store = model_store(opened)
             directory = Path(scratch) / "bundle"
-            store.download(version, directory)
-            checked = fresh_process_check(directory, store.version(version).bundle_hash)
+            checked = fresh_process_check(directory, store.download(version, directory))
     if as_json:
         print_json({"version": version, "sound": True, **asdict(checked)})
     else:

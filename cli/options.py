@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from cli.output import print_refusal, progress_bars, refused_by_system
+from cli.output import print_refusal, refused_by_system
+from cli.progress import progress_bars
 from market.errors import LockstepError
 from market.symbols import venue_symbol
 
@@ -33,7 +34,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on sta
 Symbols = Annotated[
     str | None, typer.Option("--symbols", help="Comma-separated: BTCUSDT,ETHUSDT or BTC/USDT:USDT,ETH/USDT:USDT.")
 ]
-Files = Annotated[Path | None, typer.Option("--files", help="Folder of candle files (Parquet, CSV or feather).")]
+Files = Annotated[
+    Path | None, typer.Option("--files", help="Folder or file of market data (Parquet, CSV, feather, Binance's zips).")
+]
 Day = Annotated[str | None, typer.Option(help="UTC day or moment: 2025-01-31 or 2025-01-31T12:00.")]
 
 _HOME_PARTS = ("lake", "postgres", "lockstep.toml")

@@ -7,18 +7,14 @@ A refusal is one line that says what, why and what to do, with exit code 1.
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.progress import TimeRemainingColumn as Eta
 from rich.table import Table
 
 from market.errors import LockstepError
-from tasks.progress import reporting
 
-__all__ = ["err", "out", "print_json", "print_refusal", "progress_bars", "refused_by_system", "table"]
+__all__ = ["err", "out", "print_json", "print_refusal", "refused_by_system", "table"]
 
 _PIPED_WIDTH = 140
 # Tables written to a file or a pipe are not squeezed into eighty columns.
@@ -49,33 +45,6 @@ def refused_by_system(error: OSError) -> LockstepError:
     )
 
 
-@contextmanager
-def progress_bars(*, quiet: bool) -> Iterator[None]:
-    """Show a bar for each stage that reports progress while the block runs."""
-    if quiet or not err.is_terminal:
-        with reporting(_plain_lines(quiet=quiet)):
-            yield
-        return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description:<34}"),
-        BarColumn(bar_width=32),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        Eta(),
-    )
-    with Progress(*columns, console=err, transient=False) as progress:
-        bars: dict[str, int] = {}
-
-        def show(stage: str, done: int, total: int) -> None:
-            if stage not in bars:
-                bars[stage] = progress.add_task(stage, total=total)
-            progress.update(bars[stage], completed=done, total=total)  # type: ignore[arg-type]
-
-        with reporting(show):
-            yield
-
-
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
     """A plain table for people; numbers are right-aligned by the caller's formatting."""
     made = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
@@ -84,22 +53,6 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     for row in rows:
         made.add_row(*(_plain(str(cell)) for cell in row))
     return made
-
-
-def _plain_lines(*, quiet: bool):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    """Without a terminal: one line when a stage begins and one when it ends."""
-    begun: set[str] = set()
-
-    def show(stage: str, done: int, total: int) -> None:
-        if quiet:
-            return
-        if stage not in begun:
-            begun.add(stage)
-            err.print(f"{stage} ... ({total})")
-        if done >= total:
-            err.print(f"{stage}: done")
-
-    return show
 
 
 def _plain(text: str) -> str:

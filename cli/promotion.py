@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("shadow")(shadow)
     app.command("promote")(promote)
-    app.command("rollback")(rollback)
+    app.command("rollback", context_settings={"token_normalize_func": _present_name})(rollback)
 
 
 def shadow(home: Home = Path(".lockstep"), as_json: Json = False) -> None:
@@ -59,14 +59,14 @@ def promote(
 
 
 def rollback(
-    why: Annotated[str, typer.Option(help="The reason, kept with the deployment.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why, kept with the deployment.")],
     to: Annotated[int | None, typer.Option(help="Version to return to; the one before by default.")] = None,
     home: Home = Path(".lockstep"),
     as_json: Json = False,
 ) -> None:
     """Return to an earlier champion.
 
-    Example: lockstep rollback --why "confidence fell after the listing"
+    Example: lockstep rollback --reason "confidence fell after the listing"
     """
     with command(as_json=as_json):
         from infra.bootstrap import open_app
@@ -78,16 +78,21 @@ def rollback(
                 app.engine,
                 model_store(app),
                 model_name=app.settings.registry.model_name,
-                why=why,
+                why=reason,
                 who="lockstep rollback",
                 to_version=to,
                 serving_mode=app.settings.serving.mode,
             )
-    result = {"version": deployed.version, "bundle_hash": deployed.bundle_hash, "why": why}
+    result = {"version": deployed.version, "bundle_hash": deployed.bundle_hash, "why": reason}
     if as_json:
         print_json(result)
     else:
         out.print(f"version {deployed.version} serves again ({deployed.bundle_hash[:12]})")
+
+
+def _present_name(option: str) -> str:
+    """``--why``, as the option was first called, still works."""
+    return "reason" if option == "why" else option
 
 
 def _show(result: Mapping[str, Any]) -> None:

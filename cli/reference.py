@@ -16,11 +16,18 @@ RESULT_KEYS: dict[str, str] = {
     "`threshold`, `passed`, `detail`), `verdict`, `champion` (`version` or null, `reason`), `serving` (`state`, "
     "`reason`, `last_bar`, `decisions`, `actions`, `last_signals`), `drift`, `timings_s`, `report`, `pages`",
     "status": "`champion`, `challenger`, `state`, `reason`, `meaning`, `remedy`, `halted`, `last_bar_ms`, "
-    "`last_bar_age_s`, `lake_last_bar_ms`, `symbols`, `synthetic`, `open_paper_trades`, `counts`, `drift`, `parity`, "
+    "`last_bar_age_s`, `lake_last_bar_ms`, `freshness` (per source `fresh`, `watermark_ms`, `age_s`, `max_age_s`, "
+    "`oldest_symbol`, `stale`), `symbols`, `synthetic`, `open_paper_trades`, `counts`, `drift`, `parity`, "
     "`heartbeats`, `mode`, `home`",
     "doctor": "`checks` (list of `check`, `ok`, `detail`), `well`",
-    "backfill": "`source`, `new_rows`, `coverage` (one row per symbol)",
-    "collect": "`source`, `requests`, `new_rows`, `coverage`",
+    "backfill": "`source`, `symbols` (held by the lake now), `new_rows`, `coverage` (one row per symbol); from an "
+    "exchange also the keys of `collect`",
+    "collect": "`source`, `symbols`, `requests`, `new_rows`, `revisions`, `open_gaps`, `missing_bars`, `delisted`, "
+    "`failed` (by symbol and kind, why), `incomplete` (null, or what the run lacks; then `error` as well and exit code "
+    "1), `clock_skew_ms`, `coverage`",
+    "gaps": "`timeframe`, `end_ms`, `min_coverage`, `symbols` (one row each, worst first), `gaps` (open ones, longest "
+    "first), `findings`, `venue`, and with --heal `healed` (`healed_gaps`, `healed_bars`, `open_gaps`, `new_rows`, "
+    "`not_of_this_venue`, `failed`, `incomplete`)",
     "train": "`bundle_hash`, `version`, `model_name`, `snapshot_id`, `key`, `evaluation`, `trained_now`",
     "shadow": "`challenger_version`, `champion_version`, `bars`, `already_served`, `predictions`, `opened`, `closed`, "
     "`outcomes_resolved`, `outcomes_waiting`, `errors`",
@@ -34,11 +41,20 @@ RESULT_KEYS: dict[str, str] = {
     "features build": "`symbols`, `features`, `contract`, `rows`, `valid_rows`, `blocks_computed`, `blocks_cached`",
     "features show": "`symbol`, `contract`, `formulas`, `rows`",
     "features verify": "`rows`, `identical`, `first_mismatch`, `contract`, `first_ms`, `last_ms`",
+    "lake show": "`place`, `kinds` (list of `kind`, `symbols`, `rows`, `revisions`, `files`, `bytes`)",
+    "lake compact": "`months`, `files_before`, `files_after`, `bytes_before`, `bytes_after`",
     "models list": "`model_name`, `versions`",
     "models show": "`version`, `bundle_hash`, `contract`, `label_spec`, and the facts sealed into the bundle",
     "models verify": "`version`, `sound`, `bundle_hash`, `golden_digest`, `load_s`, `mlflow_imported`",
     "cards list": "`cards`",
     "cards show": "`card_id`, `content_hash`, `verdict`, `reason`, `gates`, `evidence`, `bundle_hash`, `champion_hash`",
+    "universe show": "`mode`, `rule`, `day`, `source`, `as_of_ms`, `content_hash`, `age_hours`, `stale`, `members`, "
+    "`entered`, `left` (reason by symbol), `judged` (list of `symbol`, `member`, `change`, `reason`, `rank`, "
+    "`turnover`, `price`, `age_days`); with --history `symbol`, `member`, `reason`, `day`, `stays` (list of `entered`, "
+    "`why`, `left`, `why_left`)",
+    "universe refresh": "the keys of `universe show` but `judged`, and `decided_now`",
+    "universe build": "`rule`, `first_day`, `last_day`, `decided`, `kept`, `members`, `changes` (list of `day`, "
+    "`symbol`, `change`, `reason`)",
 }
 
 _HEAD = """# The `lockstep` command

@@ -64,6 +64,7 @@ def _show(found: Mapping[str, Any]) -> None:
         "state": f"{found['state']} ({found['reason']}: {found['meaning']})",
         "last bar": "none served" if found["last_bar_ms"] is None else f"{as_utc(found['last_bar_ms'])} UTC",
         "lake to": "empty" if found["lake_last_bar_ms"] is None else f"{as_utc(found['lake_last_bar_ms'])} UTC",
+        **{name.replace("_", " "): _age(one) for name, one in found["freshness"].items()},
         "halted": "yes" if found["halted"] else "no",
         "open trades": found["open_paper_trades"],
         "parity": "never audited"
@@ -73,4 +74,21 @@ def _show(found: Mapping[str, Any]) -> None:
         "counts": ", ".join(f"{count:,} {name}" for name, count in found["counts"].items()),
     }
     for name, value in lines.items():
-        out.print(f"{name:<12} {value}")
+        out.print(f"{name:<14} {value}")
+
+
+def _age(one: Mapping[str, Any]) -> str:
+    """``fresh, 3 min old of 10 min`` or what is stale, with the market that is furthest behind."""
+    if one["watermark_ms"] is None:
+        age = "nothing stored"
+    else:
+        age = f"{_span(one['age_s'])} old of at most {_span(one['max_age_s'])}"
+    whose = f" ({one['oldest_symbol']})" if one["oldest_symbol"] else ""
+    others = f"; {len(one['stale']):,} symbols are stale" if len(one["stale"]) > 1 else ""
+    return f"{'fresh' if one['fresh'] else 'stale'}, {age}{whose}{others}"
+
+
+def _span(seconds: float) -> str:
+    if abs(seconds) < 2 * 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if abs(seconds) < 48 * 3600 else f"{seconds / 86400:.0f} days"

@@ -38,6 +38,8 @@ def train(home: Home = Path(".lockstep"), as_json: Json = False) -> None:
 def _show(run: Mapping[str, Any]) -> None:
     made = "trained now" if run["trained_now"] else "trained before, on the same data and settings"
     out.print(f"version {run['version']} of {run['model_name']}, bundle {run['bundle_hash'][:12]}, {made}")
+    universe = run["evaluation"]["universe"]
+    out.print(f"universe {universe['id'][:12]} ({universe['mode']})")
     for symbol, why in run["evaluation"]["left_out"].items():
         out.print(f"left out: {symbol} ({why})")
     out.print(score_table(run["evaluation"]["strategies"]))

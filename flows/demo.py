@@ -8,11 +8,12 @@ from time import perf_counter
 
 from prefect import flow
 
-from flows.collect import backfill_from_files, backfill_from_synthetic
+from flows.collect import backfill, backfill_from_synthetic
 from flows.monitor import drift, parity
 from flows.promote import promote, shadow
 from flows.serve import serve_replay
 from flows.train import train
+from tasks.moments import moment_of
 
 __all__ = ["demo"]
 
@@ -41,7 +42,8 @@ def demo(
     if folder is None:
         lap("data", backfill_from_synthetic(home, symbols, days, seed))
     else:
-        lap("data", backfill_from_files(home, folder, symbols, start_ms, end_ms))
+        since, until = (None if ms is None else moment_of(ms) for ms in (start_ms, end_ms))
+        lap("data", backfill(home, symbols, since, until, files=folder))
     lap("train", train(home))
     lap("shadow", shadow(home))
     lap("promote", promote(home, who="lockstep demo"))

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 
 from infra.database import open_database
 from infra.lake import Lake
+from infra.lake_database_lock import DatabaseLocks
 from infra.settings import Settings, load_settings
 from infra.versions import check_versions
 
@@ -37,5 +38,9 @@ def open_app(home: Path | str | None = None, *, environ: Mapping[str, str] | Non
         None if home is None else Path(home), environ=os.environ if environ is None else environ, overrides=None
     )
     with open_database(settings) as engine:
-        lake = Lake(settings.home / "lake", settle_delay_ms=settings.data.settle_delay_s * 1000)
+        lake = Lake(
+            settings.data.lake_url or settings.home / "lake",
+            settle_delay_ms=settings.data.settle_delay_s * 1000,
+            locks=DatabaseLocks(engine),
+        )
         yield App(settings=settings, engine=engine, lake=lake)

@@ -8,21 +8,12 @@ is repaired here: the answer is a value that reports, gates and the operator rea
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from market.candles import Candles, Ints
+from market.runs import BarRun, runs_of
 from market.timeframe import Timeframe
 
-__all__ = ["BarRun", "Coverage", "measure_coverage"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BarRun:
-    """``bars`` consecutive bars; ``first_ms`` and ``last_ms`` are the open times of the first and the last of them."""
-
-    first_ms: int
-    last_ms: int
-    bars: int
+__all__ = ["Coverage", "holes_of", "measure_coverage"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,9 +65,9 @@ def measure_coverage(
         expected=expected,
         rows=len(inside),
         share=len(inside) / expected if expected else 0.0,
-        gaps=_gaps(times, lo=lo, hi=hi, step=step),
+        gaps=holes_of(times, lo=lo, hi=hi, step=step),
         zero_volume=int(silent.sum()),
-        quiet=_quiet_runs(times, silent, step=step, at_least=quiet_bars),
+        quiet=runs_of(times, silent, step_ms=step, at_least=quiet_bars),
     )
 
 
@@ -84,7 +75,8 @@ def _ceil(time_ms: int, step: int) -> int:
     return -(-time_ms // step) * step
 
 
-def _gaps(times: Ints, *, lo: int, hi: int, step: int) -> tuple[BarRun, ...]:
+def holes_of(times: Ints, *, lo: int, hi: int, step: int) -> tuple[BarRun, ...]:
+    """Bars of ``[lo, hi)`` that the sorted open times lack, both ends included, oldest first; all on the grid."""
     edges = np.concatenate(([lo - step], times, [hi]))
     holes = np.flatnonzero(np.diff(edges) > step)
     return tuple(
@@ -94,17 +86,4 @@ def _gaps(times: Ints, *, lo: int, hi: int, step: int) -> tuple[BarRun, ...]:
             bars=int(edges[i + 1] - edges[i]) // step - 1,
         )
         for i in holes
-    )
-
-
-def _quiet_runs(times: Ints, silent: NDArray[np.bool_], *, step: int, at_least: int) -> tuple[BarRun, ...]:
-    where = np.flatnonzero(silent)
-    if where.size == 0:
-        return ()
-    apart = (np.diff(where) > 1) | (np.diff(times[where]) > step)
-    runs = np.split(where, np.flatnonzero(apart) + 1)
-    return tuple(
-        BarRun(first_ms=int(times[run[0]]), last_ms=int(times[run[-1]]), bars=int(run.size))
-        for run in runs
-        if run.size >= at_least
     )

@@ -8,6 +8,7 @@ Every refusal names what happened, why it matters and what to do, on one line, a
         ├── LakeError         the lake: damaged file, mixed origins, full disk, held lock
         ├── SettingsError     a setting: unknown name, bad value, unreadable file
         ├── SourceError       a source of market data: unreachable, unreadable, out of range
+        │                     (DelistedError, VenueClosedError in infra/sources/exchange_errors.py)
         └── VersionError      an installed library outside the range that works
 """
 

@@ -23,20 +23,14 @@ from pathlib import Path
 import numpy as np
 
 from infra.errors import LakeError
-from infra.lake_cache import MonthCache
-from infra.lake_files import (
-    CANDLE_COLUMNS,
-    FUNDING_COLUMNS,
-    OPEN_INTEREST_COLUMNS,
-    MonthFile,
-    month_paths,
-    remove_leftovers,
-    write_months,
-)
-from infra.lake_lock import write_lock
+from infra.lake_cache import RowsCache
+from infra.lake_contents import Compaction, Holding, Progress, compacted, holdings, kinds, symbols_of
+from infra.lake_files import CANDLE_COLUMNS
+from infra.lake_market import MarketFiles
 from infra.lake_origin import claim_origin
-from infra.lake_rows import Rows, merge_rows, months_of, new_rows, rows_as_of, stack_rows, take_rows
+from infra.lake_rows import Rows, rows_as_of
 from infra.lake_snapshot import Snapshot, is_synthetic_source, snapshot_id
+from infra.lake_storage import Locks, open_storage, writing
 from infra.open_interest import OpenInterestStamps, check_open_interest
 from market.candles import Candles, Floats, Ints, check_candles
 from market.errors import SymbolError
@@ -48,7 +42,6 @@ __all__ = ["Lake"]
 
 _FUNDING = "funding"
 _OPEN_INTEREST = "open_interest"
-_COLUMNS = {_FUNDING: FUNDING_COLUMNS, _OPEN_INTEREST: OPEN_INTEREST_COLUMNS}
 
 
 def _wall_clock_ms() -> int:
@@ -56,11 +49,12 @@ def _wall_clock_ms() -> int:
 
 
 class Lake:
-    """The store of market data under ``root``; opening one touches nothing until the first append.
+    """The store of market data in a folder or at ``s3://bucket/prefix``; opening one touches nothing.
 
     ``settle_delay_ms`` after its close a bar counts as known when no better moment is given. ``clock_ms`` dates
     revisions that come without a moment of their own. ``lock_timeout_s`` bounds the wait for another writer,
-    ``cache_bytes`` the decoded months kept in memory.
+    ``cache_bytes`` the decoded files kept in memory. ``locks`` keeps writers of an object store apart; a folder has
+    locks of its own.
     """
 
     def __init__(
@@ -71,18 +65,25 @@ class Lake:
         lock_timeout_s: float = 30.0,
         clock_ms: Callable[[], int] = _wall_clock_ms,
         cache_bytes: int = 128 * 2**20,
+        locks: Locks | None = None,
     ) -> None:
-        self.root = Path(root)
+        self._storage = open_storage(root, locks=locks)
+        self.root = Path(root) if self._storage.replaces else root
         self.settle_delay_ms = settle_delay_ms
         self.lock_timeout_s = lock_timeout_s
         self._clock_ms = clock_ms
-        self._cache = MonthCache(cache_bytes)
+        self._cache = RowsCache(self._storage, cache_bytes)
+
+    @property
+    def place(self) -> str:
+        """Where it lies, as a person would write it."""
+        return self._storage.shown("")
 
     def append_candles(self, candles: Candles, *, source: str, known_at_ms: int | None = None) -> int:
         """Store checked, closed bars; return how many rows were new.
 
         Known at ``known_at_ms``, else (a backfill) at close + settle delay. A bar stored with other values becomes a
-        revision known at ``known_at_ms``, else now. Raises ``CandleError`` or ``LakeError``; then nothing was stored.
+        revision known at ``known_at_ms``, else now. Raises ``CandleError`` or ``LakeError``; running again completes.
         """
         if len(candles) == 0:
             return 0
@@ -142,25 +143,33 @@ class Lake:
 
     def symbols(self, timeframe: Timeframe) -> tuple[str, ...]:
         """The symbols with candles of this timeframe, sorted."""
-        folder = self.root / _candles(timeframe)
-        found = folder.iterdir() if folder.is_dir() else ()
-        return tuple(sorted(entry.name for entry in found if month_paths(entry)))
+        return symbols_of(self._storage, _candles(timeframe))
 
     def sources(self, symbol: str, timeframe: Timeframe) -> tuple[str, ...]:
         """Who supplied the candles of this symbol, sorted."""
-        return _names_used([self._read_all(_candles(timeframe), symbol, None, None)])
+        return _names_used([self.versions(_candles(timeframe), symbol)])
 
     def watermark(self, symbol: str, timeframe: Timeframe) -> int | None:
         """Open time of the newest bar stored, or None."""
-        kind = _candles(timeframe)
-        paths = month_paths(self.root / kind / symbol)
-        return int(self._cache.read(paths[-1], CANDLE_COLUMNS).time[-1]) if paths else None
+        return self._market(_candles(timeframe), symbol).last_time()
 
     def revisions(self, symbol: str, timeframe: Timeframe) -> tuple[Ints, Ints]:
         """Open times of the bars that were ever revised, and when each revision became known; oldest first."""
-        rows = self._read_all(_candles(timeframe), symbol, None, None)
+        rows = self.versions(_candles(timeframe), symbol)
         again = np.append(False, np.diff(rows.time) == 0)[: len(rows)]
         return rows.time[again], rows.known_at[again]
+
+    def versions(self, kind: str, symbol: str, *, start_ms: int | None = None, end_ms: int | None = None) -> Rows:
+        """Every version ever stored of ``[start_ms, end_ms)``: ``candles_<timeframe>``, funding or open_interest."""
+        return self._market(kind, symbol).read(start_ms=start_ms, end_ms=end_ms)
+
+    def holdings(self, progress: Progress = lambda _done, _total: None) -> tuple[Holding, ...]:
+        """What is stored, by kind."""
+        return holdings(self._markets(), progress)
+
+    def compact(self, progress: Progress = lambda _done, _total: None) -> Compaction:
+        """Leave one file a month everywhere; reads answer the same before, meanwhile and after."""
+        return compacted(self._markets(), progress, lock_timeout_s=self.lock_timeout_s)
 
     def snapshot(
         self,
@@ -208,55 +217,30 @@ class Lake:
             source=np.zeros(times.size, dtype=np.int32),
             source_names=(source,),
         )
-        folder = self.root / kind / symbol
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with write_lock(folder, timeout_s=self.lock_timeout_s):
-                claim_origin(self.root, symbol, synthetic=is_synthetic_source(source))
-                remove_leftovers(folder)
-                revised_at_ms = self._clock_ms() if known_at_ms is None else known_at_ms
-                return self._store(folder, arriving, _columns_of(kind), revised_at_ms=revised_at_ms)
-        except OSError as error:
-            raise LakeError(
-                f"cannot write {folder} ({error.strerror or error})",
-                why="no row of this call was stored",
-                remedy="free space or fix the permissions there, then run this again",
-            ) from error
-
-    def _store(self, folder: Path, arriving: Rows, columns: Sequence[str], *, revised_at_ms: int) -> int:
-        files: list[MonthFile] = []
-        count = 0
-        for month, part in months_of(arriving.time):
-            path = folder / f"{month}.parquet"
-            stored = self._cache.read(path, columns)
-            fresh = new_rows(stored, take_rows(arriving, part), revised_at_ms=revised_at_ms)
-            if len(fresh):
-                files.append(MonthFile(path=path, rows=merge_rows(stored, fresh)))
-                count += len(fresh)
-        if files:
-            write_months(files, columns)
-            for file in files:
-                self._cache.wrote(file.path, file.rows)
-        return count
+        market = self._market(kind, symbol)
+        with (
+            writing(self._storage, market.folder),
+            self._storage.lock(market.folder, timeout_s=self.lock_timeout_s) as held,
+        ):
+            synthetic = is_synthetic_source(source)
+            claim_origin(self._storage, symbol, synthetic=synthetic, held=held, timeout_s=self.lock_timeout_s)
+            self._storage.remove_leftovers(market.folder)
+            revised_at_ms = self._clock_ms() if known_at_ms is None else known_at_ms
+            return market.append(arriving, revised_at_ms=revised_at_ms, held=held)
 
     def _read(self, kind: str, symbol: str, start_ms: int | None, end_ms: int | None, as_of_ms: int | None) -> Rows:
-        return rows_as_of(self._read_all(kind, symbol, start_ms, end_ms), as_of_ms)
+        return rows_as_of(self.versions(kind, symbol, start_ms=start_ms, end_ms=end_ms), as_of_ms)
 
-    def _read_all(self, kind: str, symbol: str, start_ms: int | None, end_ms: int | None) -> Rows:
-        columns = _columns_of(kind)
-        paths = month_paths(self.root / kind / symbol, start_ms=start_ms, end_ms=end_ms)
-        rows = stack_rows([self._cache.read(path, columns) for path in paths], width=len(columns))
-        lo = 0 if start_ms is None else int(np.searchsorted(rows.time, start_ms))
-        hi = len(rows) if end_ms is None else int(np.searchsorted(rows.time, end_ms))
-        return rows if (lo, hi) == (0, len(rows)) else take_rows(rows, slice(lo, max(lo, hi)))
+    def _market(self, kind: str, symbol: str) -> MarketFiles:
+        return MarketFiles(storage=self._storage, cache=self._cache, kind=kind, symbol=symbol)
+
+    def _markets(self) -> list[MarketFiles]:
+        storage = self._storage
+        return [self._market(kind, symbol) for kind in kinds(storage) for symbol in symbols_of(storage, kind)]
 
 
 def _candles(timeframe: Timeframe) -> str:
     return f"candles_{timeframe.name}"
-
-
-def _columns_of(kind: str) -> tuple[str, ...]:
-    return _COLUMNS.get(kind, CANDLE_COLUMNS)
 
 
 def _names_used(parts: Sequence[Rows]) -> tuple[str, ...]:

@@ -1,100 +1,76 @@
-"""Which month files need no second reading?
+"""Which files need no second reading?
 
-A worker reads the same month after every bar. Decoded rows are kept in memory under the file's identity (inode,
-modification time, size); every write replaces the file, so a changed file never matches. Arrays handed out are shared
-and therefore read-only. The least recently used months leave first.
+A worker reads the same month after every bar. Decoded rows are kept in memory under the file's identity, which
+changes with its content, so a changed file never matches. Arrays handed out are shared and therefore read-only.
+The least recently used files leave first.
 """
 
-import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
-from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
+from infra.lake_files import decode_rows
+from infra.lake_rows import Rows, frozen_rows
+from infra.lake_storage import Storage, StoredFile
 
-from infra.lake_files import read_month
-from infra.lake_rows import Rows
+__all__ = ["RowsCache"]
 
-__all__ = ["MonthCache"]
-
-_Identity = tuple[int, int, int]
-_T = TypeVar("_T", bound=np.generic)
+_ENTRY_BYTES = 2048  # what Python keeps for an entry beside its arrays: parts of one row must count too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Entry:
-    identity: _Identity
+    identity: Hashable
     rows: Rows
-    size: int
+    size_bytes: int
 
 
-class MonthCache:
-    """Decoded month files, at most ``max_bytes`` of them; safe to share between threads."""
+class RowsCache:
+    """The decoded files of one storage, at most ``max_bytes`` of them; safe to share between threads."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, storage: Storage, max_bytes: int) -> None:
+        self._storage = storage
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._entries: OrderedDict[Path, _Entry] = OrderedDict()
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._lock = Lock()
 
-    def read(self, path: Path, columns: Sequence[str]) -> Rows:
-        """The rows of this file, from memory if it has not changed since; errors as ``read_month``."""
-        identity = _identity(path)
-        with self._lock:
-            entry = self._entries.get(path)
-            if entry is not None and entry.identity == identity:
-                self._entries.move_to_end(path)
-                return entry.rows
-        rows = read_month(path, columns)
-        if identity is not None and _identity(path) == identity:
-            self._keep(path, identity, rows)
-        return rows
+    def read(self, files: Sequence[StoredFile], columns: Sequence[str]) -> list[Rows]:
+        """The rows of each file, from memory where it has not changed; ``FileNotFoundError`` if one has vanished."""
+        found = {file.path: self._remembered(file) for file in files}
+        missing = [file for file in files if found[file.path] is None]
+        for file, data in zip(missing, self._storage.read([file.path for file in missing]), strict=True):
+            rows = decode_rows(data, columns, path=file.path, shown=self._storage.shown(file.path))
+            found[file.path] = self.keep(file, rows)
+        return [rows for rows in found.values() if rows is not None]
 
-    def wrote(self, path: Path, rows: Rows) -> None:
-        """Remember what was just written there; only for the holder of the write lock."""
-        identity = _identity(path)
-        if identity is not None:
-            self._keep(path, identity, rows)
-
-    def _keep(self, path: Path, identity: _Identity, rows: Rows) -> None:
-        frozen = _frozen(rows)
-        size = (16 + 4 + 8 * len(rows.values)) * len(rows)
+    def keep(self, file: StoredFile, rows: Rows) -> Rows:
+        """Remember what this file holds."""
+        frozen = frozen_rows(rows)
+        size_bytes = (16 + 4 + 8 * len(rows.values)) * len(rows) + _ENTRY_BYTES
         with self._lock:
-            old = self._entries.pop(path, None)
-            self._bytes -= old.size if old else 0
-            self._entries[path] = _Entry(identity=identity, rows=frozen, size=size)
-            self._bytes += size
+            self._forget(file.path)
+            self._entries[file.path] = _Entry(identity=file.identity, rows=frozen, size_bytes=size_bytes)
+            self._bytes += size_bytes
             while self._bytes > self._max_bytes:
-                _, gone = self._entries.popitem(last=False)
-                self._bytes -= gone.size
+                self._forget(next(iter(self._entries)))
+        return frozen
 
+    def forget(self, paths: Sequence[str]) -> None:
+        """Drop files that were removed."""
+        with self._lock:
+            for path in paths:
+                self._forget(path)
 
-def _identity(path: Path) -> _Identity | None:
-    try:
-        found = os.stat(path)  # noqa: PTH116  one call, three facts
-    except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    def _remembered(self, file: StoredFile) -> Rows | None:
+        with self._lock:
+            entry = self._entries.get(file.path)
+            if entry is None or entry.identity != file.identity:
+                return None
+            self._entries.move_to_end(file.path)
+            return entry.rows
 
-
-def _frozen(rows: Rows) -> Rows:
-    return Rows(
-        time=_read_only(rows.time),
-        values=tuple(_read_only(column) for column in rows.values),
-        known_at=_read_only(rows.known_at),
-        source=_read_only(rows.source),
-        source_names=rows.source_names,
-    )
-
-
-def _read_only(array: NDArray[_T]) -> NDArray[_T]:
-    """The array itself if nobody can write to it, else a copy nobody can write to."""
-    if not array.flags.writeable and array.base is None:
-        return array
-    copy = array.copy()
-    copy.flags.writeable = False
-    return copy
+    def _forget(self, path: str) -> None:
+        gone = self._entries.pop(path, None)
+        self._bytes -= gone.size_bytes if gone else 0

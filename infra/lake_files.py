@@ -1,32 +1,38 @@
 """How do rows become files that a crash cannot break?
 
-One file per (kind, symbol, month): ``<root>/<kind>/<symbol>/<YYYY-MM>.parquet``, Parquet with zstd and page checksums.
-A write is staged beside its target, flushed to the disk and renamed over it: a reader sees the old file or the new
-one, never half of one. Whatever a killed writer left is ignored by readers and removed by the next writer. A file
-that does not read back whole is refused by name; nothing is skipped and nothing is guessed.
+One file per (kind, symbol, month), ``<kind>/<symbol>/<YYYY-MM>.parquet``, and beside it small *parts* of the same
+month, ``<YYYY-MM>.<digest>.parquet``: what was appended since. The month's rows are those of all its files together.
+No name is ever given to other rows than before, unless they contain the former. Parquet with zstd and page checksums.
+A file that does not read back whole is refused by name; nothing is skipped and nothing is guessed.
+
+    >>> month_of("candles_5m/BTCUSDT/2025-01.9f86d081884c7d65.parquet")
+    '2025-01'
 """
 
-import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from hashlib import blake2b
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from infra.errors import LakeError
-from infra.lake_rows import Rows, empty_rows
+from infra.lake_rows import Rows
+from infra.lake_storage import Held, Storage, StoredFile
 
 __all__ = [
     "CANDLE_COLUMNS",
     "FUNDING_COLUMNS",
     "OPEN_INTEREST_COLUMNS",
     "MonthFile",
-    "month_paths",
-    "read_month",
-    "remove_leftovers",
+    "columns_of",
+    "data_files",
+    "decode_rows",
+    "month_of",
     "write_months",
 ]
 
@@ -34,109 +40,138 @@ CANDLE_COLUMNS = ("open", "high", "low", "close", "volume")
 FUNDING_COLUMNS = ("rate",)
 OPEN_INTEREST_COLUMNS = ("value",)
 
+_COLUMNS = {"funding": FUNDING_COLUMNS, "open_interest": OPEN_INTEREST_COLUMNS}
 _SUFFIX = ".parquet"
-_TEMPORARY = ".tmp"
-_CHUNK = 1 << 22
+_MONTH = len("2025-01")
+_ENCODERS = 4
+_Number = TypeVar("_Number", np.int32, np.int64, np.float64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MonthFile:
-    """The rows that one month's file is to hold."""
+    """Rows to be stored in one month of one folder; ``whole`` if they are all rows of that month."""
 
-    path: Path
+    folder: str
+    month: str
     rows: Rows
+    whole: bool
 
 
-def month_paths(folder: Path, *, start_ms: int | None = None, end_ms: int | None = None) -> list[Path]:
-    """The month files of one (kind, symbol) that can hold times in ``[start_ms, end_ms)``, oldest first."""
+def columns_of(kind: str) -> tuple[str, ...]:
+    """The value columns of a kind: ``funding``, ``open_interest`` or ``candles_<timeframe>``."""
+    return _COLUMNS.get(kind, CANDLE_COLUMNS)
+
+
+def month_of(path: str) -> str:
+    """The month, ``YYYY-MM``, that the file's name says."""
+    return path.rpartition("/")[2].removesuffix(_SUFFIX)[:_MONTH]
+
+
+def data_files(
+    storage: Storage, folder: str, *, start_ms: int | None = None, end_ms: int | None = None
+) -> list[StoredFile]:
+    """The files of one (kind, symbol) that can hold times in ``[start_ms, end_ms)``, oldest month first."""
+    return sorted(storage.files(folder, _within(start_ms, end_ms)), key=lambda file: _order(file.path))
+
+
+def _within(start_ms: int | None, end_ms: int | None) -> Callable[[str], bool]:
+    lo = "" if start_ms is None else _month_at(start_ms)
+    hi = "~" if end_ms is None else _month_at(max(end_ms - 1, 0))
+    return lambda name: name.endswith(_SUFFIX) and not name.startswith(".") and lo <= month_of(name) <= hi
+
+
+def _month_at(time_ms: int) -> str:
+    return str(np.datetime64(time_ms, "ms").astype("datetime64[M]"))
+
+
+def _order(path: str) -> tuple[str, int, str]:
+    """By month, the month's own file before its parts."""
+    return month_of(path), len(path), path
+
+
+def decode_rows(data: bytes, columns: Sequence[str], *, path: str, shown: str) -> Rows:
+    """All rows of one file with these value columns; ``LakeError`` naming it if it is damaged or of another month."""
     try:
-        names = sorted(os.listdir(folder))  # noqa: PTH208  names only, on a path taken every bar
-    except FileNotFoundError:
-        return []
-    lo = "" if start_ms is None else str(np.datetime64(start_ms, "ms").astype("datetime64[M]"))
-    hi = "~" if end_ms is None else str(np.datetime64(max(end_ms - 1, 0), "ms").astype("datetime64[M]"))
-    kept = [name for name in names if name.endswith(_SUFFIX) and not name.startswith(".")]
-    return [folder / name for name in kept if lo <= name.removesuffix(_SUFFIX) <= hi]
-
-
-def read_month(path: Path, columns: Sequence[str]) -> Rows:
-    """All rows of one file with these value columns; no rows where there is no file. ``LakeError`` if it is damaged."""
-    try:
-        with pq.ParquetFile(path, memory_map=True, page_checksum_verification=True, read_dictionary=["source"]) as file:
+        with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True, read_dictionary=["source"]) as file:
             table = file.read(columns=["time", *columns, "known_at", "source"], use_threads=False)
         rows = _rows_of(table, columns)
-    except FileNotFoundError:
-        return empty_rows(len(columns))
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise _damaged(path, " ".join(str(error).split())[:160]) from error
+        raise _damaged(path, shown, " ".join(str(error).split())[:160]) from error
     step = np.diff(rows.time)
-    month = str(rows.time[:1].astype("datetime64[ms]").astype("datetime64[M]")[0]) if len(rows) else ""
-    if (step < 0).any() or ((step == 0) & (np.diff(rows.known_at) <= 0)).any() or month != path.stem:
-        raise _damaged(path, "rows out of order or of another month")
+    month = {_month_at(int(at)) for at in rows.time[[0, -1]]} if len(rows) else set()
+    if (step < 0).any() or ((step == 0) & (np.diff(rows.known_at) <= 0)).any() or month != {month_of(path)}:
+        raise _damaged(path, shown, "rows out of order or of another month")
     return rows
 
 
 def _rows_of(table: pa.Table, columns: Sequence[str]) -> Rows:
-    source = table.column("source").combine_chunks()
-    if isinstance(source, pa.ChunkedArray):
-        source = source.chunk(0)
-    needed = [table.column(name) for name in ("time", *columns, "known_at")]
-    if any(column.null_count for column in needed) or source.null_count:
-        raise ValueError("missing values where none can be")
+    source = _whole(table.column("source"))
     return Rows(
-        time=table.column("time").to_numpy().astype(np.int64, copy=False),
-        values=tuple(table.column(name).to_numpy().astype(np.float64, copy=False) for name in columns),
-        known_at=table.column("known_at").to_numpy().astype(np.int64, copy=False),
-        source=source.indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False),
+        time=_numbers(table.column("time"), np.int64),
+        values=tuple(_numbers(table.column(name), np.float64) for name in columns),
+        known_at=_numbers(table.column("known_at"), np.int64),
+        source=_numbers(source.indices, np.int32),
         source_names=tuple(source.dictionary.to_pylist()),
     )
 
 
-def _damaged(path: Path, detail: str) -> LakeError:
+def _whole(column: Any) -> Any:
+    """One array of a column that is complete."""
+    if column.null_count:
+        raise ValueError("missing values where none can be")
+    return column.unify_dictionaries().combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+
+
+def _numbers(column: Any, kind: type[_Number]) -> NDArray[_Number]:
+    """The memory of a column itself: ``to_numpy`` imports pandas, which costs a short-lived process half a second."""
+    array = _whole(column) if isinstance(column, pa.ChunkedArray) else column
+    if array.type != pa.from_numpy_dtype(kind):
+        raise ValueError(f"a column of type {array.type} where {kind.__name__} is written")
+    width = np.dtype(kind).itemsize
+    return np.frombuffer(array.buffers()[1], dtype=kind, count=len(array), offset=array.offset * width)
+
+
+def _damaged(path: str, shown: str, detail: str) -> LakeError:
+    symbol = path.split("/")[-2]
     return LakeError(
-        f"{path} is damaged ({detail})",
+        f"{shown} is damaged ({detail})",
         why="reading around it would train and trade on a history with silent holes",
-        remedy=f"restore it from a backup, or move it away and backfill {path.parent.name} for {path.stem}",
+        remedy=f"restore it from a backup, or move it away and backfill {symbol} for {month_of(path)}",
     )
 
 
-def write_months(files: Sequence[MonthFile], columns: Sequence[str]) -> None:
-    """Stage all files, then rename them into place, oldest first; on any failure before that nothing has changed."""
-    staged: list[tuple[Path, Path]] = []
-    try:
-        for file in files:
-            temporary = file.path.with_name(f".{file.path.name}.{os.getpid()}{_TEMPORARY}")
-            staged.append((temporary, file.path))
-            _write_durably(temporary, _encode(file.rows, columns))
-        for temporary, path in staged:
-            os.replace(temporary, path)  # noqa: PTH105  the system call by its name
-        _flush_folder(files[0].path.parent)
-    except OSError as error:
-        for temporary, _ in staged:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-        raise LakeError(
-            f"cannot write {files[0].path.parent} ({error.strerror or error})",
-            why="every file there is still whole, but these rows may not be stored",
-            remedy="free space or fix the permissions there, then run this again: what was stored is skipped",
-        ) from error
+def write_months(
+    storage: Storage, files: Sequence[MonthFile], columns: Sequence[str], *, held: Held
+) -> list[StoredFile]:
+    """Store all of these, oldest first; whatever fails, every file is whole and no row that was there is lost."""
+    contents = _encoded(files, columns)
+    named = [
+        (_name(file, content, replaces=storage.replaces), content)
+        for file, content in zip(files, contents, strict=True)
+    ]
+    return storage.write(named, held=held)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete what a killed writer staged; only for the holder of the folder's write lock."""
-    for entry in folder.glob(f".*{_TEMPORARY}"):
-        entry.unlink(missing_ok=True)
+def _name(file: MonthFile, content: memoryview, *, replaces: bool) -> str:
+    if file.whole and replaces:
+        return f"{file.folder}/{file.month}{_SUFFIX}"
+    return f"{file.folder}/{file.month}.{blake2b(content, digest_size=8).hexdigest()}{_SUFFIX}"
+
+
+def _encoded(files: Sequence[MonthFile], columns: Sequence[str]) -> list[memoryview]:
+    if len(files) == 1:
+        return [_encode(files[0].rows, columns)]
+    # Compression is most of the work and leaves Python alone, so months are encoded side by side.
+    with ThreadPoolExecutor(_ENCODERS) as pool:
+        return list(pool.map(lambda file: _encode(file.rows, columns), files))
 
 
 def _encode(rows: Rows, columns: Sequence[str]) -> memoryview:
-    source = pa.DictionaryArray.from_arrays(pa.array(rows.source), pa.array(rows.source_names, pa.string()))
-    table = pa.table(
-        {
-            "time": rows.time,
-            **dict(zip(columns, rows.values, strict=True)),
-            "known_at": rows.known_at,
-            "source": source,
-        }
+    source = pa.DictionaryArray.from_arrays(_column(rows.source, pa.int32()), _strings(rows.source_names))
+    numbers = (_column(values, pa.float64()) for values in rows.values)
+    table = pa.Table.from_arrays(
+        [_column(rows.time, pa.int64()), *numbers, _column(rows.known_at, pa.int64()), source],
+        names=["time", *columns, "known_at", "source"],
     )
     sink = pa.BufferOutputStream()
     pq.write_table(
@@ -148,24 +183,17 @@ def _encode(rows: Rows, columns: Sequence[str]) -> memoryview:
         column_encoding={"time": "DELTA_BINARY_PACKED", "known_at": "DELTA_BINARY_PACKED"},
         write_page_checksum=True,
         row_group_size=1 << 20,
+        store_schema=False,
     )
     return memoryview(sink.getvalue())
 
 
-def _write_durably(path: Path, data: memoryview) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-    try:
-        at = 0
-        while at < len(data):
-            at += os.write(handle, data[at : at + _CHUNK])
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _column(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
+    """From the memory itself: ``pa.array`` imports pandas first."""
+    return pa.Array.from_buffers(kind, values.size, [None, pa.py_buffer(np.ascontiguousarray(values))])
 
 
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _strings(names: Sequence[str]) -> pa.Array:
+    encoded = [name.encode() for name in names]
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded)))

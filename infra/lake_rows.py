@@ -6,13 +6,27 @@ a moment keeps, for each time, the last row known by then. Rows are ordered by (
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from market.candles import Floats, Ints
 
-__all__ = ["Rows", "empty_rows", "merge_rows", "months_of", "new_rows", "rows_as_of", "stack_rows", "take_rows"]
+__all__ = [
+    "Rows",
+    "empty_rows",
+    "frozen_rows",
+    "months_of",
+    "new_rows",
+    "rows_as_of",
+    "stack_rows",
+    "take_rows",
+    "union_rows",
+]
+
+_T = TypeVar("_T", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -115,12 +129,20 @@ def stack_rows(parts: list[Rows], *, width: int) -> Rows:
     )
 
 
-def merge_rows(stored: Rows, fresh: Rows) -> Rows:
-    """Both together, ordered by (time, known_at)."""
-    both = stack_rows([stored, fresh], width=len(fresh.values))
-    if len(stored) == 0 or (len(fresh) and fresh.time[0] > stored.time[-1]):
-        return both
-    return take_rows(both, np.lexsort((both.known_at, both.time)))
+def union_rows(parts: list[Rows], *, width: int) -> Rows:
+    """The rows of all parts, ordered by (time, known_at), each once.
+
+    A writer that died half-way through folding its parts leaves rows twice. What equals the version before it says
+    nothing new, so it is left out: the same rows come out before and after the parts are folded.
+    """
+    ordered = sorted((part for part in parts if len(part)), key=lambda part: int(part.time[0]))
+    if all(one.time[-1] < other.time[0] for one, other in pairwise(ordered)):
+        return stack_rows(ordered, width=width)
+    rows = stack_rows(parts, width=width)
+    rows = take_rows(rows, np.lexsort((rows.known_at, rows.time)))
+    same = np.logical_and.reduce([column[1:] == column[:-1] for column in rows.values])
+    again = (np.diff(rows.time) == 0) & (same | (np.diff(rows.known_at) == 0))
+    return take_rows(rows, np.append(True, ~again)) if again.any() else rows
 
 
 def rows_as_of(rows: Rows, as_of_ms: int | None) -> Rows:
@@ -128,3 +150,23 @@ def rows_as_of(rows: Rows, as_of_ms: int | None) -> Rows:
     known = rows if as_of_ms is None else take_rows(rows, rows.known_at <= as_of_ms)
     last = np.append(np.diff(known.time) > 0, True)[: len(known)]
     return known if bool(last.all()) else take_rows(known, last)
+
+
+def frozen_rows(rows: Rows) -> Rows:
+    """The same rows in arrays that nobody can write to."""
+    return Rows(
+        time=_read_only(rows.time),
+        values=tuple(_read_only(column) for column in rows.values),
+        known_at=_read_only(rows.known_at),
+        source=_read_only(rows.source),
+        source_names=rows.source_names,
+    )
+
+
+def _read_only(array: NDArray[_T]) -> NDArray[_T]:
+    """The array itself if nobody can write to its memory, else a copy nobody can write to."""
+    if not array.flags.writeable and (array.base is None or not getattr(array.base, "flags", array.flags).writeable):
+        return array
+    copy = array.copy()
+    copy.flags.writeable = False
+    return copy

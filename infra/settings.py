@@ -42,6 +42,7 @@ from infra.settings_groups import (
     SettingsGroup,
     ShadowSettings,
     TrainingSettings,
+    UniverseSettings,
 )
 
 __all__ = [
@@ -70,6 +71,7 @@ class Settings(BaseSettings):
     home: Path = Field(description="Directory that holds everything on one machine; absolute")
     database: DatabaseSettings = DatabaseSettings()
     data: DataSettings = DataSettings()
+    universe: UniverseSettings = UniverseSettings()
     features: FeatureSettings = FeatureSettings()
     labels: LabelSettings = LabelSettings()
     training: TrainingSettings = TrainingSettings()

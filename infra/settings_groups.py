@@ -29,6 +29,7 @@ __all__ = [
     "SettingsGroup",
     "ShadowSettings",
     "TrainingSettings",
+    "UniverseSettings",
 ]
 
 
@@ -101,10 +102,51 @@ class DataSettings(SettingsGroup):
     settle_delay_s: int = Field(
         default=5, ge=0, le=300, description="Seconds after the close until a bar counts as final"
     )
+    lake_url: str | None = Field(
+        default=None,
+        pattern=r"^s3://[^@\s]+$",
+        description="Object store of the lake, `s3://bucket/prefix?region=...`, with keys from the AWS environment; "
+        "none keeps it in the home",
+    )
+    revise_bars: int = Field(default=3, ge=1, le=500, description="Last bars asked for again, as venues revise them")
+    max_clock_skew_s: float = Field(
+        default=10.0, gt=0, le=300, description="Seconds our clock and the venue's may differ before collection stops"
+    )
+    rate_share: float = Field(
+        default=0.95, gt=0, le=1, description="Share of the request rate permitted by the venue that is used"
+    )
+    max_failures: int = Field(
+        default=5, ge=1, le=1000, description="Requests that fail one after the other before a venue is left alone"
+    )
     min_coverage: float = Field(default=0.95, ge=0.5, le=1.0, description="Share of bars a symbol must have to be used")
     history_days: int = Field(default=120, ge=1, le=3650, description="Days of history a first collection fetches")
     max_retries: int = Field(default=5, ge=0, le=20, description="Retries of one request to the venue")
     request_timeout_s: float = Field(default=15.0, ge=1, le=300, description="Seconds to wait for one answer")
+
+
+class UniverseSettings(SettingsGroup):
+    """Which markets belong to the universe of a day."""
+
+    mode: Literal["fixed", "turnover"] = Field(
+        default="fixed", description="fixed follows data.symbols; turnover picks the most traded markets, day by day"
+    )
+    top_n: int = Field(default=100, ge=1, le=1000, description="Markets picked by turnover")
+    min_turnover: float = Field(
+        default=0.0, ge=0, le=1e12, description="Turnover of 24 hours a market must have, in quote units"
+    )
+    min_price: float = Field(default=0.0, ge=0, le=1e9, description="Price a market must have, in quote units")
+    min_age_days: int = Field(default=30, ge=0, le=3650, description="Days since its listing a market must have")
+    quote: str = Field(default="USDT", pattern=r"^[A-Z]{2,10}$", description="Quote currency of its markets")
+    include: Symbols = Field(default=(), description="Markets that always belong, whatever their turnover")
+    exclude: Symbols = Field(default=(), description="Markets that never belong")
+    max_age_hours: int = Field(default=48, ge=1, le=8760, description="Age at which the last snapshot is stale")
+
+    @model_validator(mode="after")
+    def _not_both(self) -> Self:
+        both = sorted(set(self.include) & set(self.exclude))
+        if both:
+            raise ValueError(f"included and excluded at once: {', '.join(both)}")
+        return self
 
 
 class FeatureSettings(SettingsGroup):

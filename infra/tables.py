@@ -16,8 +16,10 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
     Double,
+    ForeignKey,
     Identity,
     Index,
     Integer,
@@ -28,8 +30,9 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     func,
+    text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, INT8MULTIRANGE, JSONB
 from sqlalchemy.types import TypeEngine
 
 __all__ = [
@@ -40,6 +43,8 @@ __all__ = [
     "deployments",
     "drift_runs",
     "feature_rows",
+    "fetched_windows",
+    "gaps",
     "heartbeats",
     "outcomes",
     "paper_trades",
@@ -51,6 +56,9 @@ __all__ = [
     "switches",
     "training_runs",
     "trials",
+    "universe_members",
+    "universe_snapshots",
+    "venues",
 ]
 
 METADATA = MetaData(
@@ -112,6 +120,84 @@ coverage = Table(
     _column("source", Text),
     _at("updated_at"),
     comment="How complete the lake is, per symbol and kind; coverage is a share 0..1",
+)
+
+fetched_windows = Table(
+    "fetched_windows",
+    METADATA,
+    _key("symbol"),
+    _key("kind"),
+    _key("timeframe"),
+    _key("source"),
+    _column("windows", INT8MULTIRANGE),
+    _at("updated_at"),
+    comment="Times a source answered for: a hole inside is missing there, one outside was not asked",
+)
+
+gaps = Table(
+    "gaps",
+    METADATA,
+    _id(),
+    _column("symbol", Text),
+    _column("timeframe", Text),
+    _column("first_ms", BigInteger),
+    _column("last_ms", BigInteger),
+    _column("bars", BigInteger),
+    _column("status", Text),
+    _null("source", Text),
+    _at("found_at"),
+    _null("asked_at", DateTime(timezone=True)),
+    _null("healed_at", DateTime(timezone=True)),
+    Index("gaps_open_key", "symbol", "timeframe", "first_ms", unique=True, postgresql_where=text("healed_at IS NULL")),
+    comment="Holes in the candles: not_fetched, missing_at_venue or healed; first and last are open times",
+)
+
+venues = Table(
+    "venues",
+    METADATA,
+    _key("venue"),
+    _null("clock_skew_ms", BigInteger),
+    _null("checked_at", DateTime(timezone=True)),
+    _null("answered_at", DateTime(timezone=True)),
+    _null("closed_until", DateTime(timezone=True)),
+    _null("why", Text),
+    comment="How each venue last answered: its clock less ours, and until when it asked to be left alone",
+)
+
+universe_snapshots = Table(
+    "universe_snapshots",
+    METADATA,
+    _id(),
+    _column("rule", Text),
+    _column("day", Date),
+    _column("source", Text),
+    _column("as_of_ms", BigInteger),
+    _column("rule_values", JSONB),
+    _column("content_hash", Text),
+    _at("created_at"),
+    UniqueConstraint("rule", "day"),
+    comment="Which markets were in the universe on a day; written once, never changed",
+)
+
+universe_members = Table(
+    "universe_members",
+    METADATA,
+    Column(
+        "snapshot_id",
+        BigInteger,
+        ForeignKey("universe_snapshots.id", name="universe_members_snapshot_id_fkey"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    _key("symbol"),
+    _column("member", Boolean),
+    _column("change", Text),
+    _column("reason", Text),
+    _null("rank", Integer),
+    _null("turnover", Double),
+    _null("price", Double),
+    _null("age_days", Double),
+    comment="Every market judged for a snapshot; change is entered, stayed, left or out, turnover is 24 h in quote",
 )
 
 training_runs = Table(

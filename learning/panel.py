@@ -1,8 +1,9 @@
 """Which rows can be learnt from or judged on, over all symbols together?
 
 One row is one valid bar of one symbol: its features as known at its close, and what a long and a short entered at
-the next open would have netted. Rows whose features carry a reason are left out; rows whose trades are unresolved
-stay, without a class, because the decision has to be made on them too. Rows are ordered by bar, then by symbol.
+the next open would have netted. Rows whose features carry a reason are left out, and rows of bars at which their market
+was no member of the universe; rows whose trades are unresolved stay, without a class, because the decision has to be
+made on them too. Rows are ordered by bar, then by symbol.
 """
 
 from collections.abc import Sequence
@@ -27,11 +28,15 @@ Bytes = NDArray[np.int8]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SymbolHistory:
-    """One symbol: its features and the bars and funding its trades are simulated on."""
+    """One symbol: its features and the bars and funding its trades are simulated on.
+
+    ``member (n,)`` says at which rows of ``features`` it belonged to the universe; None means at all.
+    """
 
     symbol: str
     features: FeatureBlock
     path: PricePath
+    member: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,7 +94,7 @@ def build_panel(histories: Sequence[SymbolHistory], *, contract: FeatureContract
     if sum(counts) == 0:
         raise PanelError(
             f"no valid rows in {len(histories)} symbols",
-            why="every bar is missing, in warm-up or lacks an input",
+            why="every bar is missing, in warm-up, lacks an input or is of a market outside the universe",
             remedy="run lockstep gaps, then backfill candles, funding and the reference market",
         )
     bar_index = np.concatenate([part.bar_index for part in parts])
@@ -123,7 +128,8 @@ def build_panel(histories: Sequence[SymbolHistory], *, contract: FeatureContract
 def _rows(history: SymbolHistory, contract: FeatureContract, spec: BarrierSpec) -> _Rows:
     block, path = history.features, history.path
     _require_fit(history, contract)
-    at = np.flatnonzero(block.reason == 0)
+    sound = block.reason == 0
+    at = np.flatnonzero(sound if history.member is None else sound & history.member)
     bar_index = block.first_index + at
     inside = (bar_index >= path.first_index) & (bar_index < path.first_index + path.close.size)
     at, bar_index = at[inside], bar_index[inside]
@@ -174,6 +180,12 @@ def _require_fit(history: SymbolHistory, contract: FeatureContract) -> None:
             f"{history.symbol}: {width} feature columns, the contract names {len(contract.names)}",
             why="a model would read one feature for another",
             remedy="compute the features with the running contract",
+        )
+    if history.member is not None and history.member.shape != history.features.reason.shape:
+        raise PanelError(
+            f"{history.symbol}: {history.member.size} bars of membership, {history.features.reason.size} of features",
+            why="a row would be judged by the membership of another bar",
+            remedy="compute membership for the bars of the features",
         )
 
 

@@ -137,7 +137,7 @@ def simulate_trades(
 
 
 @njit(cache=True)
-def _exit(bars, entry, horizon, side, profit_price, stop_price):  # pragma: no cover
+def _exit(bars, entry, horizon, side, profit_price, stop_price):
     """(row, price, barrier) of the exit of a position entered at the open of row ``entry``."""
     open_, high, low, close = bars
     n = open_.size
@@ -159,7 +159,7 @@ def _exit(bars, entry, horizon, side, profit_price, stop_price):  # pragma: no c
 
 
 @njit(cache=True)
-def _simulate(path, decisions, atr, vol_ratio, rule, out):  # pragma: no cover
+def _simulate(path, decisions, atr, vol_ratio, rule, out):
     open_, high, low, close, real, unknown, weighted = path
     horizon, profit_atr, stop_atr, fee, slip, floor = rule
     net, gross, funding, exit_row, barrier = out

@@ -25,10 +25,11 @@ from registry.mlflow_access import asking, client_for
 from registry.model_card import model_card
 from registry.seal import place
 
-__all__ = ["Alias", "ModelStore", "RegisteredVersion"]
+__all__ = ["Alias", "ForeignVersion", "ModelStore", "RegisteredVersion"]
 
 Alias = Literal["challenger", "champion", "previous"]
 SYNCED = "lockstep.deployment"
+_NAMED_AT_MOST = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,16 @@ class RegisteredVersion:
     bundle_hash: str
     contract: str
     synthetic: bool
+    created_ms: int
+    run_id: str
+    aliases: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignVersion:
+    """One version that something else than Lockstep registered: it has no bundle hash, so it never serves."""
+
+    version: int
     created_ms: int
     run_id: str
     aliases: tuple[str, ...]
@@ -103,24 +114,26 @@ class ModelStore:
         with self._asking("a look-up"):
             return self._find(bundle_hash)
 
-    def versions(self) -> tuple[RegisteredVersion, ...]:
+    def versions(self) -> tuple[RegisteredVersion | ForeignVersion, ...]:
         """Every version, oldest first; empty when nothing was registered."""
         with self._asking("the list of versions"):
             aliases = self._aliases()
-            found: list[Any] = []
-            token = None
-            while True:
-                page = self._client.search_model_versions(f"name='{self.model_name}'", page_token=token)
-                found += page
-                token = page.token
-                if not token:
-                    break
-            return tuple(sorted((_described(one, aliases) for one in found), key=lambda one: one.version))
+            return tuple(_told(one, aliases) for one in self._search())
 
     def version(self, version: int) -> RegisteredVersion:
         """One version; raises ``StoreError`` when there is none or it is no bundle."""
         with self._asking(f"version {version}"):
-            return _described(self._client.get_model_version(self.model_name, str(version)), self._aliases())
+            return _described(self._one(version), self._aliases())
+
+    def has_version(self, version: int) -> bool:
+        """Whether MLflow (still) has this version, whatever it holds."""
+        with self._asking(f"version {version}"):
+            return bool(self._search(f" and version_number = {version}"))
+
+    def aliases(self) -> dict[str, int]:
+        """Every alias with the version it points at."""
+        with self._asking("the aliases"):
+            return self._aliases()
 
     def get_alias(self, alias: Alias) -> int | None:
         """The version an alias points at, or None."""
@@ -160,7 +173,7 @@ class ModelStore:
         with self._asking(f"the download of version {version}"):
             from mlflow.artifacts import download_artifacts
 
-            known = _described(self._client.get_model_version(self.model_name, str(version)), {})
+            known = _described(self._one(version), {})
             source = self._client.get_model_version_download_uri(self.model_name, str(version))
             with tempfile.TemporaryDirectory(prefix=".download-", dir=target.parent) as scratch:
                 made = download_artifacts(
@@ -177,9 +190,26 @@ class ModelStore:
     def _asking(self, what: str) -> AbstractContextManager[None]:
         return asking(self.tracking_uri, f"{what} of {self.model_name!r}")
 
+    def _search(self, condition: str = "") -> list[Any]:
+        """The versions that meet a condition (all of them without one), oldest first."""
+        found: list[Any] = []
+        token = None
+        while True:
+            page = self._client.search_model_versions(f"name='{self.model_name}'{condition}", page_token=token)
+            found += page
+            token = page.token
+            if not token:
+                return sorted(found, key=lambda one: int(one.version))
+
+    def _one(self, version: int) -> Any:
+        found = self._search(f" and version_number = {version}")
+        if not found:
+            raise _unknown(self.model_name, version, [int(one.version) for one in self._search()])
+        return found[0]
+
     def _find(self, bundle_hash: str) -> int | None:
-        found = self._client.search_model_versions(f"name='{self.model_name}' and tags.bundle_hash = '{bundle_hash}'")
-        return min((int(one.version) for one in found), default=None)
+        found = self._search(f" and tags.bundle_hash = '{bundle_hash}'")
+        return int(found[0].version) if found else None
 
     def _model(self) -> Any:
         found = self._client.search_registered_models(f"name = '{self.model_name}'")
@@ -228,22 +258,47 @@ def _bundle_tags(bundle: LoadedBundle) -> dict[str, str]:
     }
 
 
-def _described(found: Any, aliases: Mapping[str, int]) -> RegisteredVersion:
+def _told(found: Any, aliases: Mapping[str, int]) -> RegisteredVersion | ForeignVersion:
+    """A version as its tags describe it; one without a bundle hash is foreign."""
     number = int(found.version)
+    created_ms, run_id = int(found.creation_timestamp), str(found.run_id)
+    pointed = tuple(sorted(alias for alias, at in aliases.items() if at == number))
     if "bundle_hash" not in found.tags:
-        raise StoreError(
-            f"version {number} of {found.name} has no bundle hash",
-            why="it was not registered by Lockstep, so nothing proves what is in it",
-            remedy="delete that version, or register a sealed bundle",
-        )
+        return ForeignVersion(version=number, created_ms=created_ms, run_id=run_id, aliases=pointed)
     return RegisteredVersion(
         version=number,
         bundle_hash=found.tags["bundle_hash"],
         contract=found.tags.get("contract", ""),
         synthetic=found.tags.get("synthetic") != "false",
-        created_ms=int(found.creation_timestamp),
-        run_id=str(found.run_id),
-        aliases=tuple(sorted(alias for alias, at in aliases.items() if at == number)),
+        created_ms=created_ms,
+        run_id=run_id,
+        aliases=pointed,
+    )
+
+
+def _described(found: Any, aliases: Mapping[str, int]) -> RegisteredVersion:
+    told = _told(found, aliases)
+    if isinstance(told, ForeignVersion):
+        raise StoreError(
+            f"version {told.version} of {found.name!r} is not a Lockstep bundle",
+            why="it has no bundle hash, so nothing proves what is in it",
+            remedy="delete that version in MLflow, or name one that lockstep models list shows with a bundle",
+        )
+    return told
+
+
+def _unknown(model_name: str, version: int, known: Sequence[int]) -> StoreError:
+    if not known:
+        return StoreError(
+            f"version {version} of {model_name!r} does not exist",
+            why="nothing is registered under this name yet",
+            remedy="train first, or set registry.model_name to the model you mean",
+        )
+    earlier = "... " if len(known) > _NAMED_AT_MOST else ""
+    return StoreError(
+        f"version {version} of {model_name!r} does not exist",
+        why=f"its versions are {earlier}{', '.join(map(str, known[-_NAMED_AT_MOST:]))}",
+        remedy="name one of them; lockstep models list shows what each is",
     )
 
 

@@ -3,9 +3,9 @@
 Each change is one PostgreSQL transaction under the model's lock: compare-and-swap on the champion the caller saw, one
 row in ``deployments``. Only then are MLflow's aliases moved, in an order that leaves ``champion`` resolvable at every
 step, and the row's id is noted on the model. Killed anywhere, either the old or the new champion is the truth, and
-``sync_aliases`` finishes what was begun. An alias moved by hand differs from the truth although nothing is pending:
-``adopt_alias`` takes it over after the same integrity checks, or refuses and says why. What is refused has changed
-nothing.
+``sync_aliases`` finishes what was begun; a ``champion`` alias deleted by hand it puts back. An alias moved by hand
+differs from the truth although nothing is pending: ``adopt_alias`` takes it over after the same integrity checks, or
+refuses and says why. What is refused has changed nothing.
 """
 
 import tempfile
@@ -29,7 +29,7 @@ from registry.deployments import (
 )
 from registry.errors import BundleError, PromotionError, StoreError
 from registry.load import load_bundle
-from registry.mlflow_store import ModelStore
+from registry.mlflow_store import Alias, ModelStore
 
 __all__ = [
     "Deployment",
@@ -180,24 +180,28 @@ def adopt_alias(
 
 
 def sync_aliases(engine: Engine, store: ModelStore, *, model_name: str) -> Deployment | None:
-    """Let MLflow's aliases show the champion if they do not yet; returns the champion.
+    """Let MLflow's aliases show the champion if they do not yet, or no longer; returns the champion.
 
-    Does nothing when the last deployment was already shown, so an alias moved by hand afterwards stays visible to
+    An alias deleted by hand is put back. One moved by hand after the last deployment was shown stays visible to
     ``adopt_alias``. Safe to run at any time and twice.
     """
     with changing_champion(engine, model_name) as (_, champion, history):
-        if champion is None or store.synced_deployment() == champion.id:
+        if champion is None or (store.synced_deployment() == champion.id and "champion" in store.aliases()):
             return champion
-        earlier = rollback_target(history)
-        if earlier is None:
-            store.remove_alias("previous")
-        else:
-            store.set_alias("previous", earlier.version)
-        store.set_alias("champion", champion.version)
+        _point(store, "previous", rollback_target(history))
+        _point(store, "champion", champion)
         if store.get_alias("challenger") == champion.version:
             store.remove_alias("challenger")
         store.mark_synced(champion.id)
         return champion
+
+
+def _point(store: ModelStore, alias: Alias, row: Deployment | None) -> None:
+    """Point an alias at a deployment's version; without one, or with the version deleted in MLflow, it goes."""
+    if row is not None and store.has_version(row.version):
+        store.set_alias(alias, row.version)
+    else:
+        store.remove_alias(alias)
 
 
 def _rollback_row(history: Sequence[Deployment], to_version: int | None) -> Deployment:

@@ -8,7 +8,7 @@ decisions and paper trades of every bundle go on: a blocked system must be able 
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -62,8 +62,12 @@ def serve_bar(
     *,
     index: int,
     standing_cause: str = OK,
+    stale: Collection[str] = (),
 ) -> BarRecord:
-    """Serve bar ``index``; ``standing_cause`` is what the caller knows about it (stale, halted, clock, ...)."""
+    """Serve bar ``index``; ``standing_cause`` is what the caller knows about it (stale, halted, clock, ...).
+
+    ``stale`` names the symbols whose data stopped too long ago.
+    """
     bar = view.advance(index)
     paths: dict[tuple[int, int], PricePath | None] = {}
     row_of = {symbol: s for s, symbol in enumerate(plan.symbols)}
@@ -95,7 +99,9 @@ def serve_bar(
         opened += _open_trades(seat, said, bar, plan)
         if seat.role == "champion":
             champion = said
-    causes = _signal_causes(bar, lineup, plan, champion=champion, errors=errors, standing_cause=standing_cause)
+    causes = _signal_causes(
+        bar, lineup, plan, champion=champion, errors=errors, standing_cause=standing_cause, stale=stale
+    )
     return BarRecord(
         bar_ms=view.timeframe.open_time(index),
         features=_feature_rows(bar, plan),
@@ -203,17 +209,19 @@ def _signal_causes(
     champion: _Said | None,
     errors: Mapping[str, str],
     standing_cause: str,
+    stale: Collection[str],
 ) -> list[str]:
     """The gravest cause per symbol; among equals the one that concerns everything."""
     common = [standing_cause, lineup_cause(lineup, plan, decided_at_ms=bar.known_at_ms)]
+    seen = [("stale_data" if one in stale else OK, bar.causes[s]) for s, one in enumerate(plan.symbols)]
     if lineup.champion is None:
-        return [gravest((*common, cause)) for cause in bar.causes]
+        return [gravest((*common, *causes)) for causes in seen]
     bundle = lineup.champion.bundle
     failed = errors.get(bundle.hash, OK)
     causes = []
     for s, symbol in enumerate(plan.symbols):
         no_quorum = champion is not None and champion.decided.step[s] == Step.NO_QUORUM
-        own = (bar.causes[s], coverage_cause(bundle, symbol), failed, "no_quorum" if no_quorum else OK)
+        own = (*seen[s], coverage_cause(bundle, symbol), failed, "no_quorum" if no_quorum else OK)
         causes.append(gravest((*common, *own)))
     return causes
 

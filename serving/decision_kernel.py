@@ -93,7 +93,7 @@ class Decided(NamedTuple):
 
 
 @njit(cache=True)
-def effective_weights(rules: Rules, weights: _F, healthy: _BOOL) -> _F:  # pragma: no cover
+def effective_weights(rules: Rules, weights: _F, healthy: _BOOL) -> _F:
     """Weights over the healthy models ``(M,)``, sum 1; all zero where there is no quorum."""
     used = np.zeros(weights.size)
     total = 0.0
@@ -111,7 +111,7 @@ def effective_weights(rules: Rules, weights: _F, healthy: _BOOL) -> _F:  # pragm
 
 
 @njit(cache=True)
-def _finite(p: _F, healthy: _BOOL, volatility: float) -> bool:  # pragma: no cover
+def _finite(p: _F, healthy: _BOOL, volatility: float) -> bool:
     """Whether every number the decision will use exists and every probability is one."""
     if not np.isfinite(volatility) or volatility < 0.0:
         return False
@@ -124,7 +124,7 @@ def _finite(p: _F, healthy: _BOOL, volatility: float) -> bool:  # pragma: no cov
 
 
 @njit(cache=True)
-def _cast_votes(rules: Rules, p: _F, healthy: _BOOL, votes: _B) -> None:  # pragma: no cover
+def _cast_votes(rules: Rules, p: _F, healthy: _BOOL, votes: _B) -> None:
     for m in range(healthy.size):
         votes[m] = EXCLUDED
         if healthy[m]:
@@ -136,7 +136,7 @@ def _cast_votes(rules: Rules, p: _F, healthy: _BOOL, votes: _B) -> None:  # prag
 
 
 @njit(cache=True)
-def _confidence(rules: Rules, p: _F, used: _F, votes: _B, action: int) -> float:  # pragma: no cover
+def _confidence(rules: Rules, p: _F, used: _F, votes: _B, action: int) -> float:
     """Weighted mean probability of the action among its voters, raised or cut by how many they are."""
     voters = 0
     healthy = 0
@@ -158,7 +158,7 @@ def _confidence(rules: Rules, p: _F, used: _F, votes: _B, action: int) -> float:
 
 
 @njit(cache=True)
-def _agreement(rules: Rules, p: _F, used: _F, votes: _B) -> tuple[int, float, float, int]:  # pragma: no cover
+def _agreement(rules: Rules, p: _F, used: _F, votes: _B) -> tuple[int, float, float, int]:
     """(action, share of weight behind it, confidence, step) of one symbol's votes."""
     shares = np.zeros(3)
     for m in range(votes.size):
@@ -176,7 +176,7 @@ def _agreement(rules: Rules, p: _F, used: _F, votes: _B) -> tuple[int, float, fl
 
 
 @njit(cache=True)
-def _position_size(rules: Rules, confidence: float, volatility: float) -> float:  # pragma: no cover
+def _position_size(rules: Rules, confidence: float, volatility: float) -> float:
     calm = 2.0
     if volatility * calm > rules.volatility_target:
         calm = rules.volatility_target / volatility
@@ -184,7 +184,7 @@ def _position_size(rules: Rules, confidence: float, volatility: float) -> float:
 
 
 @njit(cache=True)
-def _one_sided(rules: Rules, state: PositionArrays, action: int) -> bool:  # pragma: no cover
+def _one_sided(rules: Rules, state: PositionArrays, action: int) -> bool:
     """Whether the recent actions already lean so far to this side that it is blocked."""
     n = min(state.ring_at[0], state.ring.size)
     if n < rules.supervisor_min or n == 0:
@@ -197,16 +197,14 @@ def _one_sided(rules: Rules, state: PositionArrays, action: int) -> bool:  # pra
 
 
 @njit(cache=True)
-def _remember(state: PositionArrays, action: int) -> None:  # pragma: no cover
+def _remember(state: PositionArrays, action: int) -> None:
     state.ring[state.ring_at[1]] = action
     state.ring_at[0] += 1
     state.ring_at[1] = (state.ring_at[1] + 1) % state.ring.size
 
 
 @njit(cache=True)
-def _limit(
-    rules: Rules, state: PositionArrays, s: int, action: int, load: tuple[int, float], size: float
-) -> int:  # pragma: no cover
+def _limit(rules: Rules, state: PositionArrays, s: int, action: int, load: tuple[int, float], size: float) -> int:
     """The first rule that forbids this action now, or 0. ``load`` = (open positions, their sizes' sum)."""
     if _one_sided(rules, state, action):
         return _SUPERVISOR
@@ -222,7 +220,7 @@ def _limit(
 @njit(cache=True)
 def _propose(
     rules: Rules, used: _F, p: _F, healthy: _BOOL, eligible: _BOOL, volatility: _F, out: Decided, order: _I
-) -> int:  # pragma: no cover
+) -> int:
     """Vote per symbol; the candidates' rows go into ``order``, most confident first, ties by index."""
     quorum = used.sum() > 0.0
     n = 0
@@ -268,7 +266,7 @@ def decide_one_bar(
     eligible: _BOOL,
     volatility: _F,
     out: Decided,
-) -> None:  # pragma: no cover
+) -> None:
     """Decide all symbols of one bar; ``used (M,)`` are the effective weights, ``p (S, M, 3)``."""
     count = 0
     exposure = 0.0
@@ -310,7 +308,7 @@ def decide_bars(
     volatility: _F,
     exit_index: _I,
     out: Decided,
-) -> None:  # pragma: no cover
+) -> None:
     """Decide ``T`` consecutive bars, all models healthy; ``p (T, S, M, 3)``, ``exit_index (T, S, 2)``."""
     healthy = np.ones(weights.size, dtype=np.bool_)
     used = effective_weights(rules, weights, healthy)

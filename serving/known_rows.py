@@ -9,14 +9,12 @@ is ``visible <= max(t, own)``. Bars at which something late arrives (``arrivals`
 changes.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from infra.lake import Lake
-from infra.lake_files import CANDLE_COLUMNS, FUNDING_COLUMNS, OPEN_INTEREST_COLUMNS, month_paths, read_month
-from infra.lake_rows import Rows, rows_as_of, stack_rows, take_rows
+from infra.lake_rows import Rows, rows_as_of, take_rows
 from market.candles import Floats, Ints
 from market.timeframe import Timeframe
 
@@ -70,7 +68,7 @@ class KnownRows:
 def read_candles(lake: Lake, symbol: str, *, clock: Clock, start_ms: int, end_ms: int) -> KnownRows:
     """Candles of bars that open in ``[start_ms, end_ms)``, every version."""
     if clock.as_of_ms is None:
-        rows = _versions(lake, f"candles_{clock.timeframe.name}", symbol, CANDLE_COLUMNS, start_ms, end_ms)
+        rows = lake.versions(f"candles_{clock.timeframe.name}", symbol, start_ms=start_ms, end_ms=end_ms)
     else:
         found = lake.candles(symbol, clock.timeframe, start_ms=start_ms, end_ms=end_ms, as_of_ms=clock.as_of_ms)
         rows = _rows(found.open_time, (found.open, found.high, found.low, found.close, found.volume), clock.as_of_ms)
@@ -80,7 +78,7 @@ def read_candles(lake: Lake, symbol: str, *, clock: Clock, start_ms: int, end_ms
 def read_funding(lake: Lake, symbol: str, *, clock: Clock, start_ms: int, end_ms: int) -> KnownRows:
     """Settlements; a stamp belongs to the bar that contains it."""
     if clock.as_of_ms is None:
-        rows = _versions(lake, "funding", symbol, FUNDING_COLUMNS, start_ms, end_ms)
+        rows = lake.versions("funding", symbol, start_ms=start_ms, end_ms=end_ms)
     else:
         found = lake.funding(symbol, start_ms=start_ms, end_ms=end_ms, as_of_ms=clock.as_of_ms)
         rows = _rows(found.time, (found.rate,), clock.as_of_ms)
@@ -90,7 +88,7 @@ def read_funding(lake: Lake, symbol: str, *, clock: Clock, start_ms: int, end_ms
 def read_open_interest(lake: Lake, symbol: str, *, clock: Clock, start_ms: int, end_ms: int) -> KnownRows:
     """Open interest stamps; a stamp belongs to the bar whose ``(open, close]`` contains it."""
     if clock.as_of_ms is None:
-        rows = _versions(lake, "open_interest", symbol, OPEN_INTEREST_COLUMNS, start_ms, end_ms)
+        rows = lake.versions("open_interest", symbol, start_ms=start_ms, end_ms=end_ms)
     else:
         time, value = lake.open_interest(symbol, start_ms=start_ms, end_ms=end_ms, as_of_ms=clock.as_of_ms)
         rows = _rows(time, (value,), clock.as_of_ms)
@@ -110,9 +108,3 @@ def _rows(time: Ints, values: tuple[Floats, ...], as_of_ms: int) -> Rows:
         source=np.zeros(time.size, dtype=np.int32),
         source_names=(),
     )
-
-
-def _versions(lake: Lake, kind: str, symbol: str, columns: Sequence[str], start_ms: int, end_ms: int) -> Rows:
-    paths = month_paths(lake.root / kind / symbol, start_ms=start_ms, end_ms=end_ms)
-    rows = stack_rows([read_month(path, columns) for path in paths], width=len(columns))
-    return take_rows(rows, (rows.time >= start_ms) & (rows.time < end_ms))

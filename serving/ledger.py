@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Engine, Row, select
 
 from infra.tables import paper_trades, predictions
 from market.barriers import Barrier, BarrierSpec, PricePath, Side, simulate_trades
@@ -20,7 +20,7 @@ from registry.policy import DecisionPolicy
 from serving.decision import DecisionState, close_position, new_state
 from serving.records import PaperExit, PaperTrade
 
-__all__ = ["Ledger", "PathAt", "close_ended", "recall_state"]
+__all__ = ["Ledger", "PathAt", "close_ended", "open_symbols", "recall_state"]
 
 PathAt = Callable[[str, int], PricePath | None]
 """(symbol, first bar) -> the bars from there to the current one, or None."""
@@ -97,6 +97,15 @@ class Ledger:
             funding=funding,
             barrier=int(barrier),
         )
+
+
+def open_symbols(engine: Engine, bundle_hash: str) -> tuple[str, ...]:
+    """The markets in which this bundle holds a paper position, sorted."""
+    held = select(paper_trades.c.symbol).where(
+        paper_trades.c.bundle_hash == bundle_hash, paper_trades.c.exit_ms.is_(None)
+    )
+    with engine.connect() as connection:
+        return tuple(connection.scalars(held.distinct().order_by(paper_trades.c.symbol)))
 
 
 def recall_state(

@@ -113,14 +113,21 @@ _ROWS = (
     Cause(
         name="stale_data",
         state=State.FLAT,
-        meaning="The bar closed more than serving.max_age_bars bars before it was decided",
+        meaning="The bar, or the newest one stored of this symbol, closed more than serving.max_age_bars bars ago",
         remedy="Check collection with `lockstep doctor`; the next fresh bar clears this",
     ),
     Cause(
         name="clock_skew",
         state=State.FLAT,
-        meaning="The lake holds bars that close in the future of this machine's clock",
-        remedy="Correct the clock of this machine or of the source",
+        meaning="The lake holds bars that close in the future, or the venue's clock differs from ours by more than "
+        "data.max_clock_skew_s",
+        remedy="Correct the clock of this machine or of the source, then collect again",
+    ),
+    Cause(
+        name="venue_unchecked",
+        state=State.FLAT,
+        meaning="In live mode: the venue has not answered within serving.max_age_bars bars",
+        remedy="Start `lockstep collect`, or see in `lockstep gaps` why the venue is left alone",
     ),
     Cause(
         name="gap",

@@ -8,13 +8,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, func, select
 
+from infra.freshness import Freshness, is_fresh, market_freshness, max_age_ms, universe_freshness
 from infra.lake import Lake
+from infra.sources.protocol import Kind
 from infra.tables import bundles, drift_runs, heartbeats, outcomes, paper_trades, parity_runs, predictions, signals
 from market.symbols import is_synthetic
 from market.timeframe import Timeframe
 from registry.promotion import current_champion
 from serving.halt import is_halted
 from serving.states import OK, State, gravest, state_of
+from serving.venue_rule import VenueRule, venue_cause
 
 __all__ = ["status"]
 
@@ -28,22 +31,32 @@ def status(
     symbols: Sequence[str],
     now_ms: int,
     max_age_bars: int = 2,
+    universe_max_age_hours: int | None = None,
+    venue: VenueRule | None = None,
 ) -> dict[str, object]:
-    """Champion, challenger, last bar, state and reason, open paper trades, halt switch, counts, last verdicts.
+    """Champion, challenger, last bar, state and reason, freshness, open paper trades, halt switch, last verdicts.
 
-    ``state`` is that of the last served bar, FLAT ``stale_data`` when it closed more than ``max_age_bars`` bars ago,
-    FLAT ``no_champion`` when nothing serves, HALT while the switch is on.
+    ``state`` is that of the last served bar, FLAT ``stale_data`` when it, or the newest bar of every symbol, closed
+    more than ``max_age_bars`` bars ago, FLAT ``no_champion`` when nothing serves, FLAT when the ``venue``'s rule is
+    broken, HALT while the switch is on. ``universe_max_age_hours`` is None where no universe is kept.
     """
     champion = current_champion(engine, model_name)
+    limit_ms = max_age_ms(Kind.CANDLES, timeframe=timeframe, max_age_bars=max_age_bars)
+    fresh = list(market_freshness(lake, symbols, timeframe, now_ms=now_ms, max_age_bars=max_age_bars))
+    asked = venue_cause(engine, venue, now_ms=now_ms, max_age_ms=limit_ms)
     with engine.connect() as connection:
+        if universe_max_age_hours is not None:
+            fresh.append(universe_freshness(connection, now_ms=now_ms, max_age_hours=universe_max_age_hours))
         last = _last_bar(connection, model_name)
         halted = is_halted(connection)
-        age_ms = None if last is None else now_ms - timeframe.close_time(last["bar_ms"] // timeframe.ms)
-        stale = age_ms is None or age_ms > max_age_bars * timeframe.ms
+        closed_ms = None if last is None else timeframe.close_time(last["bar_ms"] // timeframe.ms)
+        silent = all(len(one.stale) == len(symbols) for one in fresh if one.source == Kind.CANDLES)
+        stale = silent or not is_fresh(closed_ms, now_ms=now_ms, limit_ms=limit_ms)
         reason = gravest(
             (
                 "halted" if halted else OK,
                 OK if champion is not None else "no_champion",
+                asked,
                 "stale_data" if stale else OK,
                 OK if last is None or (last["reason"] == "halted" and not halted) else last["reason"],
             )
@@ -67,9 +80,10 @@ def status(
             "reason": reason,
             "halted": halted,
             "last_bar_ms": None if last is None else last["bar_ms"],
-            "last_bar_age_s": None if age_ms is None else age_ms / 1000.0,
+            "last_bar_age_s": None if closed_ms is None else (now_ms - closed_ms) / 1000.0,
             "last_bar_reasons": {} if last is None else last["reasons"],
             "lake_last_bar_ms": _watermark(lake, symbols, timeframe),
+            "freshness": {one.source: _age(one) for one in fresh},
             "symbols": list(symbols),
             "synthetic": any(is_synthetic(symbol) for symbol in symbols),
             "open_paper_trades": _count(connection, paper_trades, ours & paper_trades.c.exit_ms.is_(None)),
@@ -148,6 +162,17 @@ def _last_parity(connection: Connection, model_name: str) -> dict[str, object] |
         "first_mismatch": row.first_mismatch,
         "last_ms": row.last_ms,
         "at": row.created_at.isoformat(),
+    }
+
+
+def _age(one: Freshness) -> dict[str, object]:
+    return {
+        "fresh": one.fresh,
+        "watermark_ms": one.watermark_ms,
+        "age_s": None if one.age_ms is None else one.age_ms / 1000.0,
+        "max_age_s": one.max_age_ms / 1000.0,
+        "oldest_symbol": one.symbol,
+        "stale": list(one.stale),
     }
 
 

@@ -7,7 +7,7 @@ of the rows themselves, and memory (open trades, recent actions) is rebuilt from
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Event
 
@@ -15,7 +15,9 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from infra.errors import InfraError
+from infra.freshness import candle_watermarks, is_fresh, max_age_ms
 from infra.lake import Lake
+from infra.sources.protocol import Kind
 from market.timeframe import Timeframe
 from serving.bar import Seat, serve_bar, silent_bar
 from serving.halt import is_halted
@@ -24,9 +26,10 @@ from serving.lineup import Lineup, ServePlan, covered
 from serving.market_view import DECISION_DELAY_MS, MarketView
 from serving.progress import first_unserved, last_served
 from serving.records import BarRecord
-from serving.states import OK, cause_of_error
+from serving.states import OK, cause_of_error, gravest
 from serving.store import HEARTBEAT, write_bars
 from serving.summary import ServeSummary, SummaryCount
+from serving.venue_rule import VenueRule, venue_cause
 
 __all__ = ["replay", "serve_bar", "serve_forever", "serve_once"]
 
@@ -92,12 +95,14 @@ def serve_once(
     now_ms: int,
     max_catch_up: int = 288,
     grace_ms: int = DECISION_DELAY_MS,
+    venue: VenueRule | None = None,
 ) -> ServeSummary:
     """Serve every bar that closed since the last served one, as known at ``now_ms``.
 
     A bar that no market has yet is waited for until ``grace_ms`` after its close; then it is served as missing. At most
     ``max_catch_up`` bars are caught up, older ones are passed over. Bars decided more than ``plan.max_age_bars`` bars
-    after their close are FLAT ``stale_data``.
+    after their close are FLAT ``stale_data``, and so is a symbol whose newest stored bar is that old. ``venue`` is the
+    rule of the venue behind these markets; None where there is none.
     """
     plan.check(lineup)
     timeframe = Timeframe(plan.contract.timeframe_ms)
@@ -105,19 +110,25 @@ def serve_once(
     with engine.connect() as connection:
         halted = is_halted(connection)
         served_ms = last_served(connection, plan.model_name)
-    due = _due(lake, plan, timeframe, served_ms, now_ms=now_ms, max_catch_up=max_catch_up, grace_ms=grace_ms)
+    marks = candle_watermarks(lake, plan.symbols, timeframe)
+    due = _due(marks, timeframe, served_ms, now_ms=now_ms, max_catch_up=max_catch_up, grace_ms=grace_ms)
     count.passed_over = due.passed_over
     if due.first >= due.end:
         return count.summary()
     seats = _take_seats(engine, lineup, plan, before_index=due.first)
     view, trouble = _open_view(lake, plan, due, now_ms)
+    limit_ms = max_age_ms(Kind.CANDLES, timeframe=timeframe, max_age_bars=plan.max_age_bars)
+    stale = [
+        s for s, mark in marks.items() if mark is not None and not is_fresh(mark, now_ms=now_ms, limit_ms=limit_ms)
+    ]
+    asked = venue_cause(engine, venue, now_ms=now_ms, max_age_ms=limit_ms)
     for index in range(due.first, due.end):
-        late = now_ms - timeframe.close_time(index) > plan.max_age_bars * timeframe.ms
-        standing = "halted" if halted else due.cause if due.cause != OK else "stale_data" if late else OK
+        late = not is_fresh(timeframe.close_time(index), now_ms=now_ms, limit_ms=limit_ms)
+        standing = gravest(("halted" if halted else OK, due.cause, asked, "stale_data" if late else OK))
         if view is None:
             record = silent_bar(lineup, plan, index=index, cause="halted" if halted else trouble)
         else:
-            record = serve_bar(view, seats, lineup, plan, index=index, standing_cause=standing)
+            record = serve_bar(view, seats, lineup, plan, index=index, standing_cause=standing, stale=stale)
         write_bars(engine, [record], heartbeat=HEARTBEAT)
         count.add(record)
     return count.summary()
@@ -132,6 +143,7 @@ def serve_forever(
     stop: Event,
     settle_delay_ms: int,
     poll_s: float = 1.0,
+    venue: VenueRule | None = None,
     on_bar: Callable[[ServeSummary], None] | None = None,
     on_error: Callable[[Exception, str], None] | None = None,
     clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
@@ -139,8 +151,9 @@ def serve_forever(
     """Serve each bar ``settle_delay_ms`` after its close until ``stop`` is set.
 
     ``adopt`` is asked before every round who serves, with what is loaded now; it must return at once when nothing has
-    changed. While the database is down nothing is said and every round tries again; other errors are handed to
-    ``on_error`` with their cause, and the bar is tried again in the next round.
+    changed. ``venue`` is the rule of the venue behind these markets. While the database is down nothing is said and
+    every round tries again; other errors are handed to ``on_error`` with their cause, and the bar is tried again in the
+    next round.
     """
     timeframe = Timeframe(plan.contract.timeframe_ms)
     lineup: Lineup | None = None
@@ -151,7 +164,7 @@ def serve_forever(
         try:
             lineup = adopt(lineup)
             if newest > done:
-                summary = serve_once(engine, lake, lineup, plan=plan, now_ms=now_ms)
+                summary = serve_once(engine, lake, lineup, plan=plan, now_ms=now_ms, venue=venue)
                 if summary.last_index is not None:
                     done = summary.last_index
                     if on_bar is not None:
@@ -194,8 +207,7 @@ def _open_view(lake: Lake, plan: ServePlan, due: _Due, now_ms: int) -> tuple[Mar
 
 
 def _due(
-    lake: Lake,
-    plan: ServePlan,
+    marks: Mapping[str, int | None],
     timeframe: Timeframe,
     served_ms: int | None,
     *,
@@ -204,8 +216,7 @@ def _due(
     grace_ms: int,
 ) -> _Due:
     newest_closed = timeframe.index_of(now_ms) - 1
-    marks = [mark for mark in (lake.watermark(symbol, timeframe) for symbol in plan.symbols) if mark is not None]
-    newest_stored = max(marks, default=-timeframe.ms) // timeframe.ms
+    newest_stored = max((mark for mark in marks.values() if mark is not None), default=0) // timeframe.ms - 1
     waiting = newest_stored < newest_closed and now_ms - timeframe.close_time(newest_closed) <= grace_ms
     last = newest_closed - 1 if waiting else newest_closed
     first = last if served_ms is None else served_ms // timeframe.ms + 1

@@ -1,70 +1,66 @@
-"""How do bars get into the lake, and how complete are they?
+"""How do bars get into the lake from files and from the synthetic market?
 
-Three sources behind one protocol (files, an exchange, the synthetic market). What a source hands over is checked and
-appended; what is already there is not written twice. Nothing is filled, sorted or repaired on the way.
+What a source hands over is checked and appended; what is already there is not written twice. Nothing is filled, sorted
+or repaired on the way. What files hold counts as answered for between their first and their last row: a collection does
+not ask a venue for it again, and what they lack in between is a gap.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy import func
-from sqlalchemy.dialects.postgresql import insert
 
 from infra.bootstrap import App, open_app
-from infra.coverage import measure_coverage
+from infra.fetched_windows import FetchedWindow, mark_many
+from infra.gaps import scan_gaps
 from infra.lake import Lake
-from infra.open_interest import OpenInterestStamps
+from infra.locks import exclusive
 from infra.sources.files import FileSource
 from infra.sources.protocol import FetchRequest, Kind, MarketValues, Source
 from infra.sources.synthetic import SyntheticSource
-from infra.tables import coverage
-from market.candles import Candles
-from market.errors import LockstepError
-from market.funding import FundingStamps
 from market.timeframe import DAY_MS, Timeframe
+from tasks.fetch_plan import open_interest_period
+from tasks.market_values import append, between, times_of
 from tasks.plan import timeframe_of
 from tasks.progress import report
-from tasks.symbols import SYNTHETIC_START_MS, check_files
+from tasks.symbols import SYNTHETIC_START_MS, check_files, file_symbols
 
-__all__ = [
-    "append",
-    "backfill_files",
-    "backfill_synthetic",
-    "fetch_into_lake",
-    "measure",
-]
+__all__ = ["backfill_files", "backfill_synthetic", "fetch_into_lake"]
 
 
 @task(cache_policy=NO_CACHE)
 def backfill_files(
-    home: str, folder: str, *, symbols: Sequence[str], start_ms: int | None, end_ms: int | None
-) -> dict[str, object]:
-    """Append what the folder holds of ``symbols`` in ``[start_ms, end_ms)``; every file is checked first."""
-    with open_app(home) as app:
-        source, timeframe = FileSource(Path(folder)), timeframe_of(app.settings)
-        check_files(folder, timeframe=timeframe, symbols=symbols)
+    home: str,
+    folder: str,
+    *,
+    symbols: Sequence[str] | None = None,
+    start_ms: int | None = None,
+    end_ms: int | None = None,
+) -> dict[str, Any]:
+    """Append what files hold of ``symbols`` (none: of all) in ``[start_ms, end_ms)``; every file is checked first."""
+    with open_app(home) as app, exclusive(app.engine, "backfill"):
+        timeframe = timeframe_of(app.settings)
+        source = FileSource(Path(folder))
+        chosen = file_symbols(folder, timeframe=timeframe, wanted=symbols or ())
+        check_files(folder, timeframe=timeframe, symbols=chosen)
         rows = 0
-        for done, symbol in enumerate(symbols):
-            report("backfill files", done, len(symbols))
-            history = source.history(symbol, timeframe)
-            rows += append(app.lake, history.candles.between(start_ms, end_ms), source.name)
-            for stamps in (history.funding, history.open_interest):
-                if stamps is not None:
-                    rows += append(app.lake, _between(stamps, start_ms, end_ms), source.name)
-        report("backfill files", len(symbols), len(symbols))
-        return {"source": source.name, "symbols": list(symbols), "new_rows": rows}
+        for done, symbol in enumerate(chosen):
+            report("backfill files", done, len(chosen), note=symbol)
+            rows += _bring(app, source, symbol, timeframe, start_ms, end_ms)
+        report("backfill files", len(chosen), len(chosen))
+        return {"source": source.name, "symbols": list(chosen), "new_rows": rows}
 
 
 @task(cache_policy=NO_CACHE)
-def backfill_synthetic(home: str, *, symbols: Sequence[str], days: int, seed: int) -> dict[str, object]:
+def backfill_synthetic(home: str, *, symbols: Sequence[str], days: int, seed: int) -> dict[str, Any]:
     """Append ``days`` days of the seeded synthetic market; its rows are tagged synthetic for ever."""
     with open_app(home) as app:
         source = SyntheticSource(start_ms=SYNTHETIC_START_MS, seed=seed)
         rows = 0
         for done, symbol in enumerate(symbols):
-            report("synthetic market", done, len(symbols))
+            report("synthetic market", done, len(symbols), note=symbol)
             rows += fetch_into_lake(
                 app.lake,
                 source,
@@ -75,23 +71,6 @@ def backfill_synthetic(home: str, *, symbols: Sequence[str], days: int, seed: in
             )
         report("synthetic market", len(symbols), len(symbols))
         return {"source": source.name, "symbols": list(symbols), "new_rows": rows}
-
-
-@task(cache_policy=NO_CACHE)
-def measure(home: str, *, symbols: Sequence[str]) -> list[dict[str, object]]:
-    """Measure and store the coverage of each symbol from its first bar to the newest bar of them all."""
-    with open_app(home) as app:
-        timeframe = timeframe_of(app.settings)
-        newest = max((app.lake.watermark(s, timeframe) or 0 for s in symbols), default=0)
-        rows = [_measure_one(app, symbol, timeframe, end_ms=newest + timeframe.ms) for symbol in symbols]
-        keys = {column.name for column in coverage.primary_key}
-        with app.engine.begin() as connection:
-            for row in rows:
-                statement = insert(coverage).values(**row)
-                changed: dict[str, object] = {name: statement.excluded[name] for name in row if name not in keys}
-                changed["updated_at"] = func.now()
-                connection.execute(statement.on_conflict_do_update(index_elements=coverage.primary_key, set_=changed))
-        return rows
 
 
 def fetch_into_lake(
@@ -106,40 +85,47 @@ def fetch_into_lake(
     return rows
 
 
-def append(lake: Lake, values: MarketValues, source: str) -> int:
-    """Append whatever a source handed over; return the number of new rows."""
-    if isinstance(values, Candles):
-        return lake.append_candles(values, source=source)
-    if isinstance(values, FundingStamps):
-        return lake.append_funding(values, source=source)
-    return lake.append_open_interest(values.symbol, values.time, values.value, source=source)
+def _bring(
+    app: App, source: FileSource, symbol: str, timeframe: Timeframe, start_ms: int | None, end_ms: int | None
+) -> int:
+    """All kinds of one symbol, then that they were answered for, then the gaps that are left."""
+    history = source.history(symbol, timeframe)
+    bars_from = source.source_of(symbol, timeframe)
+    period = open_interest_period(timeframe)
+    rows = 0
+    windows = []
+    for kind, values, name, length in (
+        (Kind.CANDLES, history.candles, bars_from, timeframe),
+        (Kind.FUNDING, history.funding, source.name, timeframe),
+        (Kind.OPEN_INTEREST, history.open_interest, source.name, period),
+    ):
+        if values is not None:
+            inside = between(values, start_ms, end_ms)
+            rows += append(app.lake, inside, name)
+            windows += _answered(inside, symbol=symbol, kind=kind, source=name, timeframe=length)
+    mark_many(app.engine, windows)
+    bars = between(history.candles, start_ms, end_ms)
+    if times_of(bars).size:
+        end, venue = int(times_of(bars)[-1]) + timeframe.ms, app.settings.data.exchange
+        # By the venue's answers, as it may have what the files lack.
+        scan_gaps(app.engine, app.lake, symbols=[symbol], timeframe=timeframe, end_ms=end, source=venue)
+    return rows
 
 
-def _between(
-    stamps: FundingStamps | OpenInterestStamps, start_ms: int | None, end_ms: int | None
-) -> FundingStamps | OpenInterestStamps:
-    inside = (stamps.time >= (start_ms or 0)) & (stamps.time < (end_ms or 2**62))
-    if isinstance(stamps, FundingStamps):
-        return FundingStamps(symbol=stamps.symbol, time=stamps.time[inside], rate=stamps.rate[inside])
-    return OpenInterestStamps(symbol=stamps.symbol, time=stamps.time[inside], value=stamps.value[inside])
-
-
-def _measure_one(app: App, symbol: str, timeframe: Timeframe, *, end_ms: int) -> dict[str, object]:
-    found = measure_coverage(app.lake.candles(symbol, timeframe), end_ms=end_ms)
-    if found.first_ms is None or found.last_ms is None:
-        raise LockstepError(
-            f"{symbol}: no {timeframe.name} candles in the lake",
-            why="its coverage cannot be measured",
-            remedy=f"backfill {symbol} or leave it out",
+def _answered(
+    values: MarketValues, *, symbol: str, kind: Kind, source: str, timeframe: Timeframe
+) -> list[FetchedWindow]:
+    times = times_of(values)
+    if times.size == 0:
+        return []
+    end = int(times[-1]) + (timeframe.ms if kind is Kind.CANDLES else 1)
+    return [
+        FetchedWindow(
+            symbol=symbol,
+            kind=kind,
+            timeframe=timeframe.name,
+            source=source,
+            start_ms=int(times[0]),
+            end_ms=end,
         )
-    return {
-        "symbol": symbol,
-        "kind": "candles",
-        "timeframe": timeframe.name,
-        "first_ms": found.first_ms,
-        "last_ms": found.last_ms,
-        "rows": found.rows,
-        "missing": found.missing,
-        "coverage": found.share,
-        "source": ",".join(app.lake.sources(symbol, timeframe)),
-    }
+    ]

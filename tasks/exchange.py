@@ -1,136 +1,285 @@
 """How do bars come from an exchange, in bulk and as they close?
 
-Backfill walks a window in parts of a week: parts the lake holds completely are not asked for again, so an interrupted
-backfill continues. Collect asks for what is new since the newest bar, and again for the last few bars, because venues
-revise them. Whatever arrives is stored at once; a request that fails is reported and never filled in.
+Collect asks for what is due, backfill for what was never answered in a window; both store what arrives at once, mark
+what the venue has answered for, and bring the ledger of gaps up to date. A venue that asked for a pause is not asked. A
+request that fails is reported and never filled in. The result is plain JSON; ``incomplete`` in it says what is lacking.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from sqlalchemy import Engine
 
 from infra.bootstrap import App, open_app
 from infra.errors import SourceError
+from infra.fetched_windows import fetched_many
+from infra.gaps import Gap, open_gaps, scan_gaps
 from infra.heartbeats import beat
-from infra.lake import Lake
 from infra.locks import exclusive
 from infra.settings import Settings
-from infra.sources.exchange import ExchangeOptions, ExchangeSource, FetchResult
+from infra.sources.exchange import ExchangeOptions, ExchangeSource, VenueSession
+from infra.sources.exchange_errors import VenueClosedError
 from infra.sources.protocol import FetchRequest, Kind
-from market.candles import Candles
+from infra.venues import close_venue, record_answer, record_check, require_open
 from market.errors import LockstepError
-from market.symbols import is_synthetic
-from market.timeframe import DAY_MS, HOUR_MS, Timeframe
-from tasks.collecting import append
+from market.symbols import is_synthetic, venue_symbol
+from market.timeframe import DAY_MS, Timeframe
+from tasks.coverage import renew
+from tasks.fetch_plan import Known, Window, backfill_requests, collect_requests, held_runs, open_interest_period
+from tasks.fetching import Fetching, Found, Run, fetch_all
+from tasks.origins import refuse_other_venues
 from tasks.plan import timeframe_of
-from tasks.progress import report
+from tasks.symbols import symbols_to_collect
 
-__all__ = ["backfill_exchange", "collect_newest"]
-
-_PART_MS = 7 * DAY_MS
-_AGAIN_BARS = 3
-_RECENT_MS = HOUR_MS
-
-
-@task(cache_policy=NO_CACHE)
-def backfill_exchange(home: str, *, symbols: Sequence[str], start_ms: int, end_ms: int) -> dict[str, object]:
-    """Bring ``[start_ms, end_ms)`` of these symbols from the venue into the lake."""
-    with open_app(home) as app, exclusive(app.engine, "collection"):
-        timeframe = timeframe_of(app.settings)
-        requests: list[FetchRequest] = []
-        for symbol in symbols:
-            requests += _missing_parts(app.lake, symbol, timeframe, start_ms=start_ms, end_ms=end_ms)
-            for kind in (Kind.FUNDING, Kind.OPEN_INTEREST):
-                requests.append(_request(symbol, kind, timeframe, start_ms, end_ms))
-        return _fetch(app, requests, now_ms=None, stage="backfill")
+__all__ = [
+    "backfill_exchange",
+    "backfill_from",
+    "collect_from",
+    "collect_newest",
+    "exchange_options",
+    "note_closed",
+    "venue_session",
+]
 
 
 @task(cache_policy=NO_CACHE)
-def collect_newest(home: str, *, symbols: Sequence[str], now_ms: int) -> dict[str, object]:
-    """Bring everything that closed since the last time; a new symbol starts ``data.history_days`` ago."""
+def collect_newest(home: str, *, symbols: Sequence[str] | None = None, now_ms: int | None = None) -> dict[str, Any]:
+    """Bring everything that is due; None takes the symbols of the home, and this machine's clock.
+
+    A new symbol starts ``data.history_days`` ago. Nothing is asked for while the venue's clock is not ours.
+    """
     with open_app(home) as app, exclusive(app.engine, "collection"):
-        timeframe = timeframe_of(app.settings)
-        oldest = now_ms - app.settings.data.history_days * DAY_MS
-        requests: list[FetchRequest] = []
-        for symbol in symbols:
-            mark = app.lake.watermark(symbol, timeframe)
-            start = oldest if mark is None else max(oldest, mark - _AGAIN_BARS * timeframe.ms)
-            for kind in Kind:
-                back = 0 if kind is Kind.CANDLES else DAY_MS
-                requests.append(_request(symbol, kind, timeframe, max(oldest, start - back), now_ms))
-        found = _fetch(app, requests, now_ms=now_ms, stage="collect")
+        source = ExchangeSource(exchange_options(app.settings))
+        found = collect_from(app, source, symbols=_named(symbols) or symbols_to_collect(app), now_ms=now_ms)
         beat(app.engine, "collector", found)
         return found
 
 
-def _fetch(app: App, requests: Sequence[FetchRequest], *, now_ms: int | None, stage: str) -> dict[str, object]:
-    source = ExchangeSource(_options(app.settings))
-    rows = 0
-    done = 0
-
-    def store(result: FetchResult) -> None:
-        nonlocal rows, done
-        done += 1
-        if result.values is not None:
-            rows += _store(app.lake, result, source.name, now_ms=now_ms)
-        report(stage, done, len(requests))
-
-    report(stage, 0, max(len(requests), 1))
-    results = source.collect(requests, now_ms=now_ms, on_result=store)
-    failed = [one for one in results if one.error is not None]
-    if failed:
-        first = failed[0]
-        raise SourceError(
-            f"{len(failed)} of {len(requests)} requests to {source.name} failed; first {first.request.symbol} "
-            f"{first.request.kind}: {first.error}",
-            why=f"{rows} rows that did arrive are stored, the rest is missing and was not made up",
-            remedy="run the same command again when the venue answers; it asks only for what is missing",
-        )
-    return {"source": source.name, "requests": len(requests), "new_rows": rows}
-
-
-def _store(lake: Lake, result: FetchResult, source: str, *, now_ms: int | None) -> int:
-    """Recent bars are known since now, older ones (a backfill) since their close."""
-    values = result.values
-    if values is None:
-        return 0
-    if not isinstance(values, Candles) or now_ms is None or len(values) == 0:
-        return append(lake, values, source)
-    recent = now_ms - _RECENT_MS
-    older = lake.append_candles(values.between(None, recent), source=source)
-    return older + lake.append_candles(values.between(recent, None), source=source, known_at_ms=now_ms)
-
-
-def _missing_parts(lake: Lake, symbol: str, timeframe: Timeframe, *, start_ms: int, end_ms: int) -> list[FetchRequest]:
-    held = lake.candles(symbol, timeframe, start_ms=start_ms, end_ms=end_ms)
-    parts = []
-    lo = start_ms
-    while lo < end_ms:
-        hi = min(lo + _PART_MS, end_ms)
-        expected = -(-hi // timeframe.ms) - -(-lo // timeframe.ms)
-        if len(held.between(lo, hi)) < expected:
-            parts.append(_request(symbol, Kind.CANDLES, timeframe, lo, hi))
-        lo = hi
-    return parts
-
-
-def _request(symbol: str, kind: Kind, timeframe: Timeframe, start_ms: int, end_ms: int) -> FetchRequest:
-    if is_synthetic(symbol):
+@task(cache_policy=NO_CACHE)
+def backfill_exchange(
+    home: str,
+    *,
+    symbols: Sequence[str] | None,
+    start_ms: int | None,
+    end_ms: int | None = None,
+    exchange: str | None = None,
+) -> dict[str, Any]:
+    """Bring ``[start_ms, end_ms)`` of these symbols from the venue; what it answered for earlier is not asked again."""
+    chosen = _named(symbols)
+    if not chosen or start_ms is None:
         raise LockstepError(
-            f"{symbol} is a synthetic market",
-            why="no exchange trades it",
-            remedy="name real symbols with --symbols, for example BTCUSDT",
+            "a backfill from an exchange without symbols or without a start",
+            why="a venue lists hundreds of markets with years of history",
+            remedy="name the markets and the first day to bring",
         )
-    return FetchRequest(symbol=symbol, kind=kind, timeframe=timeframe, start_ms=start_ms, end_ms=end_ms)
+    with open_app(home) as app, exclusive(app.engine, "backfill"):
+        source = ExchangeSource(exchange_options(app.settings, exchange=exchange))
+        return backfill_from(app, source, symbols=chosen, start_ms=start_ms, end_ms=end_ms)
 
 
-def _options(settings: Settings) -> ExchangeOptions:
+def exchange_options(settings: Settings, *, exchange: str | None = None) -> ExchangeOptions:
+    """How this home talks to its venue, or to another one."""
     d = settings.data
     return ExchangeOptions(
-        exchange=d.exchange,
+        exchange=exchange or d.exchange,
         url=d.exchange_url,
         timeout_s=d.request_timeout_s,
         max_retries=d.max_retries,
+        max_failures=d.max_failures,
+        rate_share=d.rate_share,
         settle_delay_ms=d.settle_delay_s * 1000,
+    )
+
+
+@contextmanager
+def venue_session(engine: Engine, source: ExchangeSource) -> Iterator[VenueSession]:
+    """A session with the venue, if it may be asked now; that it closed is remembered."""
+    require_open(engine, source.name)
+    try:
+        with source.session() as session:
+            yield session
+    except VenueClosedError as error:
+        note_closed(engine, error)
+        raise
+
+
+def note_closed(engine: Engine, error: VenueClosedError) -> None:
+    """Remember until when the venue is not to be asked."""
+    until = datetime.fromtimestamp(error.until_ms / 1000, tz=UTC)
+    close_venue(engine, error.exchange, until=until, why=error.because)
+
+
+def collect_from(
+    app: App, source: ExchangeSource, *, symbols: Sequence[str], now_ms: int | None = None
+) -> dict[str, Any]:
+    """``collect_newest`` in stores that are open; ``now_ms`` takes the place of this machine's clock."""
+    with _venue(app, source, symbols) as session:
+        check = session.clock()
+        ours = check.local_ms if now_ms is None else now_ms
+        skew_ms = check.venue_ms - ours
+        record_check(app.engine, source.name, clock_skew_ms=skew_ms)
+        if abs(skew_ms) > 1000 * app.settings.data.max_clock_skew_s:
+            raise _wrong_clock(source.name, skew_ms, app.settings.data.max_clock_skew_s)
+        oldest = ours - app.settings.data.history_days * DAY_MS
+        window = _window(app, start_ms=oldest, end_ms=ours + 1, now_ms=min(ours, check.venue_ms))
+        # Everybody's answers count: what files brought is not asked of a venue at every run.
+        known = _known(app, symbols, window.timeframe, source=None)
+        requests = collect_requests(known, window, revise_bars=app.settings.data.revise_bars)
+        run = Run(stage="collect", source=source.name, now_ms=window.now_ms, known_at_ms=ours)
+        found = _fetch(app, session, run, requests, known)
+        since_ms = min((one.start_ms for one in requests if one.kind is Kind.CANDLES), default=oldest)
+        gaps = _scan(app, run, found, symbols, window, start_ms=since_ms)
+        result = _result(app, run, found, symbols, gaps) | {"clock_skew_ms": skew_ms}
+        coverage = renew(app, symbols=result["symbols"], gaps=gaps, source=source.name, since_ms=since_ms)
+        return {**result, "coverage": coverage}
+
+
+def backfill_from(
+    app: App, source: ExchangeSource, *, symbols: Sequence[str], start_ms: int, end_ms: int | None
+) -> dict[str, Any]:
+    """``backfill_exchange`` in stores that are open.
+
+    A clock that is wrong does no harm here: by the earlier of both clocks, a bar that still forms is never final.
+    """
+    with _venue(app, source, symbols) as session:
+        check = session.clock()
+        record_check(app.engine, source.name, clock_skew_ms=check.skew_ms)
+        now_ms = min(check.local_ms, check.venue_ms)
+        window = _window(app, start_ms=start_ms, end_ms=now_ms + 1 if end_ms is None else end_ms, now_ms=now_ms)
+        known = _known(app, symbols, window.timeframe, source=source.name)
+        held = {symbol: _held(app, symbol, window) for symbol, one in known.items() if one.in_lake}
+        requests = backfill_requests(known, held, window)
+        run = Run(stage="backfill", source=source.name, now_ms=now_ms, known_at_ms=None)
+        found = _fetch(app, session, run, requests, known)
+        gaps = _scan(app, run, found, symbols, window, start_ms=None)
+        return _result(app, run, found, symbols, gaps) | {"clock_skew_ms": check.skew_ms}
+
+
+@contextmanager
+def _venue(app: App, source: ExchangeSource, symbols: Sequence[str]) -> Iterator[VenueSession]:
+    """A session with the venue, if it and these symbols may be asked for."""
+    _refuse_synthetic(symbols)
+    refuse_other_venues(app, symbols, timeframe_of(app.settings), venue=source.name)
+    with venue_session(app.engine, source) as session:
+        yield session
+
+
+def _fetch(
+    app: App, session: VenueSession, run: Run, requests: Sequence[FetchRequest], known: dict[str, Known]
+) -> Found:
+    held = frozenset(symbol for symbol, one in known.items() if one.in_lake)
+    found = fetch_all(session, Fetching(app, run, requests, in_lake=held), requests, now_ms=run.now_ms)
+    found.delisted |= held & {one.symbol for one in session.listings() if not one.active}
+    if found.closed is not None:
+        note_closed(app.engine, found.closed)
+    if found.requests:
+        record_answer(app.engine, run.source)
+    return found
+
+
+def _scan(
+    app: App, run: Run, found: Found, symbols: Sequence[str], window: Window, *, start_ms: int | None
+) -> tuple[Gap, ...]:
+    """Bring the ledger up to date from ``start_ms`` on; the open gaps. A delisted market ends with its last bar."""
+    step = window.timeframe
+    ends = {symbol: (app.lake.watermark(symbol, step) or 0) + step.ms for symbol in found.delisted}
+    traded = [symbol for symbol in symbols if symbol not in ends]
+    scan_gaps(
+        app.engine,
+        app.lake,
+        symbols=traded,
+        timeframe=step,
+        end_ms=window.candles[1],
+        source=run.source,
+        start_ms=start_ms,
+    )
+    for symbol, end_ms in sorted(ends.items()):
+        scan_gaps(app.engine, app.lake, symbols=[symbol], timeframe=step, end_ms=end_ms, source=run.source)
+    return open_gaps(app.engine, symbols=symbols, timeframe=step)
+
+
+def _result(app: App, run: Run, found: Found, symbols: Sequence[str], gaps: Sequence[Gap]) -> dict[str, Any]:
+    held = set(app.lake.symbols(timeframe_of(app.settings)))
+    return {
+        "source": run.source,
+        "symbols": [symbol for symbol in symbols if symbol in held],
+        "requests": found.requests,
+        "new_rows": found.new_rows,
+        "revisions": found.revisions,
+        "open_gaps": len(gaps),
+        "missing_bars": sum(gap.bars for gap in gaps),
+        "delisted": sorted(found.delisted),
+        "failed": {name: {kind: str(error) for kind, error in kinds.items()} for name, kinds in found.failed.items()},
+        "incomplete": _incomplete(found, len(symbols)),
+    }
+
+
+def _incomplete(found: Found, asked: int) -> dict[str, str] | None:
+    """Why the run failed, in the words of its first failure; None if it did not."""
+    causes = [error for kinds in found.failed.values() for error in kinds.values()]
+    first = found.closed or next(iter(causes), None)
+    if first is None:
+        return None
+    others = len(found.failed) - 1
+    more = f"; {others} more of {asked} symbols failed" if others > 0 else ""
+    return {
+        "what": f"{first.what}{more}",
+        "why": f"{first.why}; what did arrive ({found.new_rows:,} new rows) is stored",
+        "remedy": first.remedy,
+    }
+
+
+def _known(app: App, symbols: Sequence[str], timeframe: Timeframe, *, source: str | None) -> dict[str, Known]:
+    """What the home knows of each symbol, by the answers of ``source``, or of everybody."""
+    held = set(app.lake.symbols(timeframe))
+    periods = dict.fromkeys(Kind, timeframe) | {Kind.OPEN_INTEREST: open_interest_period(timeframe)}
+    answered = {
+        kind: fetched_many(app.engine, symbols=symbols, kind=kind, timeframe=period.name, source=source)
+        for kind, period in periods.items()
+    }
+    return {
+        symbol: Known(in_lake=symbol in held, answered={kind: answered[kind][symbol] for kind in Kind})
+        for symbol in symbols
+    }
+
+
+def _held(app: App, symbol: str, window: Window) -> tuple[tuple[int, int], ...]:
+    start, end = window.candles
+    return held_runs(app.lake.candles(symbol, window.timeframe, start_ms=start, end_ms=end).open_time, window.timeframe)
+
+
+def _window(app: App, *, start_ms: int, end_ms: int, now_ms: int) -> Window:
+    return Window(
+        timeframe=timeframe_of(app.settings),
+        start_ms=start_ms,
+        end_ms=end_ms,
+        now_ms=now_ms,
+        settle_delay_ms=app.settings.data.settle_delay_s * 1000,
+    )
+
+
+def _named(symbols: Sequence[str] | None) -> tuple[str, ...]:
+    """Each once, as venues spell them."""
+    return tuple(dict.fromkeys(venue_symbol(symbol) for symbol in symbols or ()))
+
+
+def _refuse_synthetic(symbols: Sequence[str]) -> None:
+    for symbol in symbols:
+        if is_synthetic(symbol):
+            raise LockstepError(
+                f"{symbol} is a synthetic market",
+                why="no exchange trades it",
+                remedy="name real symbols with --symbols, for example BTCUSDT",
+            )
+
+
+def _wrong_clock(venue: str, skew_ms: int, permitted_s: float) -> SourceError:
+    return SourceError(
+        f"the clock of {venue} is {skew_ms / 1000:+.1f} s from ours, and {permitted_s:g} s are permitted",
+        why="by a wrong clock a bar that still forms looks final; nothing was asked for and nothing stored",
+        remedy="correct the clock of this machine (NTP); if it is right, collect again when the venue's is",
     )

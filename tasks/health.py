@@ -16,6 +16,7 @@ from serving.states import CAUSES
 from serving.status import status
 from tasks.plan import contract_of, timeframe_of
 from tasks.stores import bundle_cache, model_store
+from tasks.venue_rules import venue_rule
 
 __all__ = ["examine", "home_status"]
 
@@ -34,6 +35,8 @@ def home_status(home: Path, *, now_ms: int) -> dict[str, Any]:
             symbols=app.settings.data.symbols or app.lake.symbols(timeframe),
             now_ms=now_ms,
             max_age_bars=app.settings.serving.max_age_bars,
+            universe_max_age_hours=_universe_max_age_hours(app),
+            venue=venue_rule(app.settings),
         )
         cause = CAUSES.get(str(found["reason"]))
         return {
@@ -62,6 +65,12 @@ def examine(home: Path) -> list[dict[str, Any]]:
             return first + [_try(name, check, app) for name, check in checks]
     except LockstepError as error:
         return [{"check": "home", "ok": False, "detail": str(error)}]
+
+
+def _universe_max_age_hours(app: App) -> int | None:
+    """None where the universe is a fixed list, which does not age."""
+    kept = app.settings.universe.mode == "turnover"
+    return app.settings.universe.max_age_hours if kept else None
 
 
 def _try(name: str, check: Callable[[App], str], app: App) -> dict[str, Any]:

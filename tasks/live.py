@@ -19,6 +19,7 @@ from tasks.lineups import champion_lineup
 from tasks.serving import serve_plan, served_symbols
 from tasks.stores import bundle_cache
 from tasks.symbols import symbols_in_use
+from tasks.venue_rules import venue_rule
 
 __all__ = ["serve_live"]
 
@@ -34,7 +35,7 @@ def serve_live(home: str, *, say: Callable[[str], None]) -> None:
     try:
         with open_app(home) as app, exclusive(app.engine, f"serving of {app.settings.registry.model_name}"):
             first = champion_lineup(app)
-            plan = serve_plan(app, served_symbols(first, symbols_in_use(app)), run="live")
+            plan = serve_plan(app, served_symbols(app, first, symbols_in_use(app)), run="live")
 
             def who_serves(loaded: Lineup | None) -> Lineup:
                 return adopt(
@@ -50,6 +51,7 @@ def serve_live(home: str, *, say: Callable[[str], None]) -> None:
                 app.engine,
                 app.lake,
                 plan=plan,
+                venue=venue_rule(app.settings),
                 adopt=who_serves,
                 stop=stop,
                 settle_delay_ms=app.settings.data.settle_delay_s * 1000,

@@ -12,6 +12,7 @@ from infra.bootstrap import App, open_app
 from infra.locks import exclusive
 from market.errors import LockstepError
 from market.timeframe import as_utc
+from serving.ledger import open_symbols
 from serving.lineup import Lineup, ServePlan
 from serving.outcomes import resolve_outcomes
 from serving.worker import replay, serve_once
@@ -19,6 +20,7 @@ from tasks.lineups import bundle_symbols, champion_lineup, first_seat
 from tasks.plan import barrier_spec, contract_of
 from tasks.progress import report
 from tasks.symbols import symbols_in_use
+from tasks.venue_rules import venue_rule
 from tasks.windows import current_window
 
 __all__ = ["replay_stretch", "serve_latest", "serve_plan", "served_symbols"]
@@ -40,7 +42,7 @@ def replay_stretch(home: str, *, start_ms: int | None = None, end_ms: int | None
                 why=f"the lake holds the bars from {' to '.join(held)} UTC, and a stretch begins before it ends",
                 remedy="choose a stretch inside it, or backfill",
             )
-        symbols = served_symbols(lineup, window.symbols)
+        symbols = served_symbols(app, lineup, window.symbols)
         plan = serve_plan(app, symbols, run="replay")
         seat = first_seat(lineup)
         summary = replay(
@@ -76,8 +78,8 @@ def serve_latest(home: str, *, now_ms: int) -> dict[str, object]:
     """Serve every bar that closed since the last served one, as known now."""
     with open_app(home) as app, exclusive(app.engine, f"serving of {app.settings.registry.model_name}"):
         lineup = champion_lineup(app)
-        plan = serve_plan(app, served_symbols(lineup, symbols_in_use(app)), run="live")
-        summary = serve_once(app.engine, app.lake, lineup, plan=plan, now_ms=now_ms)
+        plan = serve_plan(app, served_symbols(app, lineup, symbols_in_use(app)), run="live")
+        summary = serve_once(app.engine, app.lake, lineup, plan=plan, now_ms=now_ms, venue=venue_rule(app.settings))
         return {**asdict(summary), "cause": lineup.cause, "detail": lineup.detail}
 
 
@@ -93,7 +95,16 @@ def serve_plan(app: App, symbols: tuple[str, ...], *, run: str) -> ServePlan:
     )
 
 
-def served_symbols(lineup: Lineup, in_use: tuple[str, ...]) -> tuple[str, ...]:
-    """The symbols of whoever serves or challenges; those in use while there is nobody."""
+def served_symbols(app: App, lineup: Lineup, in_use: tuple[str, ...]) -> tuple[str, ...]:
+    """The symbols of whoever serves or challenges; those in use while there is nobody.
+
+    Of a universe that moves only the members count, and whoever still holds a paper position.
+    """
     seat = first_seat(lineup)
-    return in_use if seat is None else bundle_symbols(seat.bundle)
+    if seat is None:
+        return in_use
+    trained = bundle_symbols(seat.bundle)
+    if app.settings.universe.mode != "turnover":
+        return trained
+    wanted = {*in_use, *open_symbols(app.engine, seat.bundle.hash)}
+    return tuple(symbol for symbol in trained if symbol in wanted)

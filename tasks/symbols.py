@@ -1,7 +1,8 @@
 """Which markets does a home work with?
 
-Those of its settings, or else those its lake holds; for a folder of files those that are in it. A symbol that was asked
-for and is not there is an error, never left out in silence.
+Those of its settings, or else those its lake holds; with ``universe.mode`` turnover those that belong to the universe
+now; for a folder of files those that are in it. A symbol that was asked for and is not there is an error, never left
+out in silence.
 """
 
 from collections.abc import Sequence
@@ -9,11 +10,20 @@ from pathlib import Path
 
 from infra.bootstrap import App
 from infra.sources.files import FileSource
+from infra.universe import judged_in, newest_snapshot, read_snapshots, universe_rule
 from market.errors import LockstepError
 from market.timeframe import Timeframe
+from market.universe import DELISTED
 from tasks.plan import timeframe_of
 
-__all__ = ["SYNTHETIC_START_MS", "check_files", "file_symbols", "symbols_in_use"]
+__all__ = [
+    "SYNTHETIC_START_MS",
+    "check_files",
+    "file_symbols",
+    "no_universe",
+    "symbols_in_use",
+    "symbols_to_collect",
+]
 
 SYNTHETIC_START_MS = 1_735_689_600_000  # 2025-01-01 00:00 UTC
 
@@ -42,7 +52,12 @@ def check_files(folder: str, *, timeframe: Timeframe, symbols: Sequence[str]) ->
 
 
 def symbols_in_use(app: App) -> tuple[str, ...]:
-    """The symbols of the settings, or else those that the lake holds."""
+    """The members of the universe now; with a fixed one the symbols of the settings, or else those of the lake."""
+    if app.settings.universe.mode == "turnover":
+        newest = newest_snapshot(app.engine, universe_rule(app.settings))
+        if newest is None or not newest.members:
+            raise no_universe()
+        return newest.members
     found = app.settings.data.symbols or app.lake.symbols(timeframe_of(app.settings))
     if not found:
         raise LockstepError(
@@ -51,3 +66,26 @@ def symbols_in_use(app: App) -> tuple[str, ...]:
             remedy="run lockstep backfill --files DIR, or lockstep demo",
         )
     return tuple(found)
+
+
+def symbols_to_collect(app: App) -> tuple[str, ...]:
+    """The symbols in use, and the markets that left the universe but are still traded.
+
+    These may come back, and positions in them have to end at real prices: a hole in their bars would stay for ever.
+    """
+    using = symbols_in_use(app)
+    if app.settings.universe.mode != "turnover":
+        return using
+    snapshots = read_snapshots(app.engine, universe_rule(app.settings))
+    gone = {one.symbol for one in judged_in(app.engine, snapshots[-1].id) if one.reason == DELISTED}
+    ever = {name for snapshot in snapshots for name in snapshot.members}
+    return tuple(sorted({*ever - gone, app.settings.features.reference_symbol}))
+
+
+def no_universe() -> LockstepError:
+    """The refusal of a home that follows a universe which nobody has decided."""
+    return LockstepError(
+        "the universe has no members yet",
+        why="with universe.mode turnover they say which markets to follow",
+        remedy="run lockstep universe refresh, or for past days lockstep universe build --from 2025-01-31",
+    )

@@ -8,7 +8,7 @@ in the same bundle.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from infra.locks import exclusive
 from infra.provenance import code_commit, library_versions
 from infra.scratch import scratch_directory
 from infra.tables import snapshots, training_runs, trials
-from learning.panel import build_panel
+from learning.panel import Panel, SymbolHistory, build_panel
 from learning.training import TrainingResult, train
 from registry.bundle_parts import BundleParts
 from registry.catalog import record_bundle
@@ -40,7 +40,7 @@ from tasks.stores import block_cache, bundle_cache, model_store
 from tasks.training_evidence import ledger_rows, training_evidence
 from tasks.windows import Window, current_window
 
-__all__ = ["TrainingRequest", "train_and_register", "training_request"]
+__all__ = ["TrainingRequest", "train_and_register", "training_panel", "training_request"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,7 @@ class TrainingRequest:
     window: Window
     snapshot: Snapshot
     config: Mapping[str, object]
+    universe: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -85,6 +86,7 @@ def train_and_register(home: str) -> dict[str, object]:
             **result.evaluation,
             "evidence": evidence,
             "left_out": request.window.left_out,
+            "universe": dict(request.universe),
             "fresh_process_digest": fresh.golden_digest,
         }
         return _finish(app.engine, request, bundle_hash=bundle_hash, version=version, evaluation=evaluation)
@@ -93,10 +95,18 @@ def train_and_register(home: str) -> dict[str, object]:
 def training_request(app: App) -> TrainingRequest:
     """The training this home would run now."""
     window = current_window(app)
+    stretch = {"first": window.stretches.first, "end": window.stretches.train_end}
+    window.universe.require_covered(**stretch, warmup_bars=window.contract.warmup_bars)
+    universe = window.universe.facts(**stretch)
     names = {*window.symbols, window.contract.reference_symbol}
     end_ms = window.timeframe.open_time(window.stretches.train_end)
     snapshot = app.lake.snapshot(sorted(names), window.timeframe, end_ms=end_ms)
-    config = {**config_facts(app.settings), "symbols": list(window.symbols), "train_end_ms": end_ms}
+    config = {
+        **config_facts(app.settings),
+        "symbols": list(window.symbols),
+        "train_end_ms": end_ms,
+        "universe": {name: universe[name] for name in ("mode", "id")},
+    }
     identity = {
         "model": app.settings.registry.model_name,
         "snapshot": snapshot.id,
@@ -105,11 +115,12 @@ def training_request(app: App) -> TrainingRequest:
         "versions": library_versions(),
     }
     key = sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    return TrainingRequest(key=key, window=window, snapshot=snapshot, config=config)
+    return TrainingRequest(key=key, window=window, snapshot=snapshot, config=config, universe=universe)
 
 
-def _train(app: App, request: TrainingRequest) -> _Trained:
-    window, settings = request.window, app.settings
+def training_panel(app: App, request: TrainingRequest) -> Panel:
+    """Every row this training may learn from or judge on."""
+    window = request.window
     histories = load_histories(
         app.lake,
         window.symbols,
@@ -118,8 +129,21 @@ def _train(app: App, request: TrainingRequest) -> _Trained:
         end_index=window.stretches.train_end,
         cache=block_cache(app),
     )
+    members = [_while_member(one, window) for one in histories]
+    return build_panel(members, contract=window.contract, spec=barrier_spec(app.settings))
+
+
+def _while_member(history: SymbolHistory, window: Window) -> SymbolHistory:
+    """The same history, learnt from only at the bars at which its market belonged to the universe."""
+    block = history.features
+    member = window.universe.mask(history.symbol, first_index=block.first_index, n=block.reason.size)
+    return replace(history, member=member)
+
+
+def _train(app: App, request: TrainingRequest) -> _Trained:
+    window, settings = request.window, app.settings
     spec = barrier_spec(settings)
-    panel = build_panel(histories, contract=window.contract, spec=spec)
+    panel = training_panel(app, request)
     result = train(
         panel,
         window.contract,
@@ -156,6 +180,7 @@ def _parts(app: App, request: TrainingRequest, trained: _Trained) -> BundleParts
         "snapshot_id": request.snapshot.id,
         "sources": list(request.snapshot.sources),
         "symbols": list(window.symbols),
+        "universe": dict(request.universe),
         "timeframe": window.timeframe.name,
         "train_start_ms": request.snapshot.first_ms,
         "train_end_ms": window.timeframe.open_time(window.stretches.train_end),

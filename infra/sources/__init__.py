@@ -1,8 +1,8 @@
 """Where market data comes from: files on disk, a venue's public API, or a seeded synthetic market.
 
-Every source answers the same question (``protocol.Source``) with checked market values and never with a repaired,
-filled or invented one; what cannot be read is a ``SourceError`` or the market's own error, naming the file or the
-venue. Nothing here writes: the lake is the only store.
+Files and the synthetic market answer one question (``protocol.Source``), an exchange answers many in a session. All
+give checked market values and never repaired, filled or invented ones; what cannot be read is a ``SourceError`` or the
+market's own error, naming the file or the venue. Nothing here writes: the lake is the only store.
 """
 
 from infra.sources.exchange import ExchangeOptions, ExchangeSource, FetchResult

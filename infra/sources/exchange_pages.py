@@ -1,33 +1,54 @@
-"""Which calls does one request take, and what do their answers mean?
+"""Which calls does one request take, and what has the venue answered for?
 
 A window of time is cut into pages that cannot hold more rows than the venue returns, so pages are independent and may
-run side by side. Funding settles at most once an hour; a page that comes back full all the same is cut in two and asked
-again. Candles that still form at the venue's own time are dropped, and so is whatever lies outside the page.
+run side by side; a page of stamps that comes back full all the same is cut in two and asked again. Candles that are
+missing within their pages are asked for once more after the rest: what is still missing then is missing at the venue.
+Rows outside their page are dropped, and so are bars that still form. Nothing is filled.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from infra.errors import SourceError
 from infra.open_interest import OpenInterestStamps, check_open_interest
+from infra.sources.exchange_calls import Answer, ask_page, page_cost, page_rows, page_step_ms
 from infra.sources.exchange_client import ExchangeClient
 from infra.sources.protocol import FetchRequest, Kind, MarketValues
 from market.candles import Candles, check_candles
 from market.errors import MarketError
 from market.funding import FundingStamps, check_funding
-from market.timeframe import DAY_MS, HOUR_MS
+from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS
 
-__all__ = ["fetch_values", "page_windows"]
+# The oldest markets have bars from weeks before the date that the venue gives for their listing.
+_DATED_WELL_SINCE_MS = 1_609_459_200_000  # 2021-01-01
+_LISTED_EARLIER_MS = 31 * DAY_MS
+__all__ = ["Moment", "Reach", "fetch_values", "page_windows", "reach_of", "side_by_side"]
 
-_LIMITS = {
-    "binanceusdm": {Kind.CANDLES: 1000, Kind.FUNDING: 1000, Kind.OPEN_INTEREST: 500},
-    "bybit": {Kind.CANDLES: 1000, Kind.FUNDING: 200, Kind.OPEN_INTEREST: 200},
-}
 _OPEN_INTEREST_DAYS = {"binanceusdm": 30}  # the venue forgets older open interest
-_Row = tuple[float, ...]
+_Table = NDArray[np.float64]
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """When it is (ms UTC): ``now_ms`` by the slower of the venue's clock and ours, ``venue_ms`` by the venue's."""
+
+    now_ms: int
+    venue_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """``[start_ms, end_ms)`` is what is asked for of a request, ``answered`` what its answer is final for."""
+
+    start_ms: int
+    end_ms: int
+    answered: tuple[int, int]
 
 
 def page_windows(start_ms: int, end_ms: int, *, step_ms: int, rows: int) -> list[tuple[int, int]]:
@@ -36,95 +57,133 @@ def page_windows(start_ms: int, end_ms: int, *, step_ms: int, rows: int) -> list
     return [(lo, min(lo + width, end_ms)) for lo in range(start_ms, end_ms, width)]
 
 
-async def fetch_values(
-    client: ExchangeClient, request: FetchRequest, *, now_ms: int, on_page: Callable[[int, int], None]
-) -> MarketValues:
-    """All rows of one request as checked values, possibly none. ``on_page(done, of)`` is called after each page.
+def reach_of(
+    request: FetchRequest, *, exchange: str, listed_ms: int | None, moment: Moment, settle_delay_ms: int
+) -> Reach:
+    """The part of the window that exists and, for candles, is closed; an empty one has start = end.
 
-    ``now_ms`` is the venue's time: bars that close (plus the settle delay) after it are not closed.
+    Before its listing a market has no data: that is answered for without asking. A venue that forgets open interest
+    answers from where its memory begins. The newest minute of funding, and the newest period of open interest, are
+    fetched where the venue has them but not answered for, as it may publish them late.
     """
-    step, rows = _paging(client, request)
-    start, end = _reach(client, request, now_ms=now_ms)
-    windows = page_windows(start, end, step_ms=step, rows=rows)
+    step = request.timeframe.ms
+    start, now = request.start_ms, moment.now_ms
+    end, final = min(request.end_ms, now + 1), now - MINUTE_MS
+    if request.kind is Kind.CANDLES:
+        final = (now - settle_delay_ms) // step * step
+        start, end = -(-start // step) * step, min(-(-request.end_ms // step) * step, final)
+    answered = request.start_ms
+    if request.kind is Kind.OPEN_INTEREST:
+        final = now - step
+        if exchange in _OPEN_INTEREST_DAYS:
+            oldest = moment.venue_ms - _OPEN_INTEREST_DAYS[exchange] * DAY_MS + HOUR_MS
+            start = answered = max(start, -(-oldest // step) * step)
+    if listed_ms is not None:
+        earliest = listed_ms if listed_ms >= _DATED_WELL_SINCE_MS else listed_ms - _LISTED_EARLIER_MS
+        start = max(start, earliest // step * step)
+    return Reach(
+        start_ms=start,
+        end_ms=max(start, end),
+        answered=(answered, max(answered, min(request.end_ms, final))),
+    )
+
+
+async def fetch_values(
+    client: ExchangeClient, request: FetchRequest, *, moment: Moment, on_page: Callable[[int, int, int], None]
+) -> tuple[MarketValues, tuple[int, int]]:
+    """All rows of one request as checked values, possibly none, and the window they are the venue's answer for.
+
+    ``on_page(rows, done, pages)`` is called after each page with the rows it brought.
+    """
     market = client.market(request.symbol)
-    done = 0
+    reach = reach_of(
+        request,
+        exchange=client.options.exchange,
+        listed_ms=market["created"],
+        moment=moment,
+        settle_delay_ms=client.options.settle_delay_ms,
+    )
+    pages = _Pages(client, request, market["id"], on_page)
+    step, rows = page_step_ms(request.kind, request.timeframe), page_rows(client.options.exchange, request.kind)
+    if request.kind is not Kind.CANDLES:
+        rows -= 1
+    windows = page_windows(reach.start_ms, reach.end_ms, step_ms=step, rows=rows)
+    tables = await pages.fetch(windows)
+    if request.kind is Kind.CANDLES:
+        absent = _absent(windows, _joined(request, tables)[:, 0], step)
+        tables = await pages.fetch(absent) + tables
+    return _values(client, request, _joined(request, tables)), reach.answered
 
-    async def page(lo: int, hi: int) -> list[_Row]:
-        nonlocal done
-        found = await _page(client, request, market, lo, hi)
-        done += 1
-        on_page(done, len(windows))
-        return found
 
-    pages = await _all_or_first_error([page(lo, hi) for lo, hi in windows])
-    return _values(client, request, [row for found in pages for row in found])
-
-
-async def _all_or_first_error(pages: list[Any]) -> list[list[_Row]]:
-    """Run pages side by side; after one failure cancel the rest and raise that failure alone."""
+async def side_by_side(coroutines: list[Coroutine[Any, Any, _T]]) -> list[_T]:
+    """Their results in order; after one error the others are cancelled and that error alone is raised."""
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(page) for page in pages]
-    except* SourceError as errors:
+            tasks = [group.create_task(one) for one in coroutines]
+    except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
     return [task.result() for task in tasks]
 
 
-def _paging(client: ExchangeClient, request: FetchRequest) -> tuple[int, int]:
-    limit = _LIMITS[client.options.exchange][request.kind]
-    if request.kind is Kind.CANDLES:
-        return request.timeframe.ms, limit
-    return (HOUR_MS if request.kind is Kind.FUNDING else request.timeframe.ms), limit - 1
+class _Pages:
+    """The pages of one request, counted."""
+
+    def __init__(
+        self, client: ExchangeClient, request: FetchRequest, market_id: str, on_page: Callable[[int, int, int], None]
+    ) -> None:
+        self._client, self._request, self._market_id, self._on_page = client, request, market_id, on_page
+        self._done = self._pages = 0
+
+    async def fetch(self, windows: list[tuple[int, int]]) -> list[_Table]:
+        """The rows of each window."""
+        self._pages += len(windows)
+        return await side_by_side([self._page(lo, hi) for lo, hi in windows])
+
+    async def _page(self, lo: int, hi: int) -> _Table:
+        table = await self._rows(lo, hi)
+        self._done += 1
+        self._on_page(len(table), self._done, self._pages)
+        return table
+
+    async def _rows(self, lo: int, hi: int) -> _Table:
+        kind, exchange = self._request.kind, self._client.options.exchange
+        limit = page_rows(exchange, kind)
+        if kind is Kind.CANDLES:
+            limit = (hi - lo) // self._request.timeframe.ms
+        answer: Answer = await self._client.call(
+            f"{self._request.symbol} {kind}",
+            ask_page(self._client.api, self._market_id, kind, self._request.timeframe, lo_ms=lo, hi_ms=hi, rows=limit),
+            kind=kind,
+            cost=page_cost(exchange, kind, limit),
+        )
+        if kind is not Kind.CANDLES and answer.rows >= limit and hi - lo > 2:
+            middle = (lo + hi) // 2
+            return np.concatenate([await self._rows(lo, middle), await self._rows(middle, hi)])
+        time = answer.table[:, 0]
+        return answer.table[(time >= lo) & (time < hi)]
 
 
-def _reach(client: ExchangeClient, request: FetchRequest, *, now_ms: int) -> tuple[int, int]:
-    """The part of the window that exists and, for candles, is closed; empty windows have start = end."""
-    step = request.timeframe.ms
-    start, end = request.start_ms, min(request.end_ms, now_ms + 1)
-    if request.kind is Kind.CANDLES:
-        start = -(-start // step) * step
-        end = min(-(-request.end_ms // step) * step, (now_ms - client.options.settle_delay_ms) // step * step)
-    if request.kind is Kind.OPEN_INTEREST and client.options.exchange in _OPEN_INTEREST_DAYS:
-        oldest = now_ms - _OPEN_INTEREST_DAYS[client.options.exchange] * DAY_MS + HOUR_MS
-        start = max(start, -(-oldest // step) * step)
-    return start, max(start, end)
+def _absent(windows: list[tuple[int, int]], time: NDArray[np.float64], step_ms: int) -> list[tuple[int, int]]:
+    """The window of the missing bars of each page that misses some."""
+    found = []
+    for lo, hi in windows:
+        missing = np.setdiff1d(np.arange(lo, hi, step_ms), time)
+        if missing.size:
+            found.append((int(missing[0]), int(missing[-1]) + step_ms))
+    return found
 
 
-async def _page(client: ExchangeClient, request: FetchRequest, market: str, lo: int, hi: int) -> list[_Row]:
-    limit = _LIMITS[client.options.exchange][request.kind]
-    raw = await client.call(f"{request.symbol} {request.kind}", _ask(client, request, market, lo, hi, limit))
-    rows = [row for row in (_row(request.kind, item) for item in raw or ()) if lo <= row[0] < hi]
-    if request.kind is not Kind.CANDLES and len(raw or ()) >= limit and hi - lo > 2:
-        middle = (lo + hi) // 2
-        left = await _page(client, request, market, lo, middle)
-        return left + await _page(client, request, market, middle, hi)
-    return rows
-
-
-def _ask(
-    client: ExchangeClient, request: FetchRequest, market: str, lo: int, hi: int, limit: int
-) -> Callable[[], Awaitable[Any]]:
-    api, name, window = client.api, request.timeframe.name, {"until": hi - 1}
-    if request.kind is Kind.CANDLES:
-        return lambda: api.fetch_ohlcv(market, name, lo, limit, window)
-    if request.kind is Kind.FUNDING:
-        return lambda: api.fetch_funding_rate_history(market, lo, limit, window)
-    return lambda: api.fetch_open_interest_history(market, name, lo, limit, window)
-
-
-def _row(kind: Kind, item: Any) -> _Row:
-    if kind is Kind.CANDLES:
-        return tuple(np.nan if value is None else float(value) for value in item[:6])
-    value = item["fundingRate"] if kind is Kind.FUNDING else item["openInterestAmount"]
-    return float(item["timestamp"]), np.nan if value is None else float(value)
-
-
-def _values(client: ExchangeClient, request: FetchRequest, rows: list[_Row]) -> MarketValues:
+def _joined(request: FetchRequest, tables: list[_Table]) -> _Table:
+    """Rows of all pages, oldest first; of a time in two pages the first counts."""
     width = 6 if request.kind is Kind.CANDLES else 2
-    table = np.array(sorted(rows), dtype=np.float64).reshape(-1, width)
-    time = table[:, 0].astype(np.int64)
+    table = np.concatenate([np.empty((0, width)), *tables])
+    _, first = np.unique(table[:, 0], return_index=True)
+    return table[first]
+
+
+def _values(client: ExchangeClient, request: FetchRequest, table: _Table) -> MarketValues:
     try:
-        return _checked(request, time, table)
+        return _checked(request, table[:, 0].astype(np.int64), table)
     except (MarketError, SourceError) as error:
         raise SourceError(
             f"{client.options.exchange} answered with {error.what}",
@@ -133,7 +192,7 @@ def _values(client: ExchangeClient, request: FetchRequest, rows: list[_Row]) -> 
         ) from error
 
 
-def _checked(request: FetchRequest, time: Any, table: Any) -> MarketValues:
+def _checked(request: FetchRequest, time: NDArray[np.int64], table: _Table) -> MarketValues:
     if request.kind is Kind.FUNDING:
         funding = FundingStamps(symbol=request.symbol, time=time, rate=table[:, 1].copy())
         check_funding(funding)

@@ -1,60 +1,68 @@
-"""What do the market files on this disk say?
+"""What do the market files on this disk say, as whole histories?
 
-A folder's files as checked market values. Nothing is sorted, filled or repaired: a file that breaks a rule is refused
-by name, with the row and the remedy. The one thing dropped is an exact repeat of an open interest stamp, of which the
-last is kept, as the venue's archives repeat stamps; zeros there stay as they are and mean missing.
+The files of a market are joined in time; where only shorter bars are there than were asked for, they are added up, and
+the source's name says so. Nothing is sorted, filled or repaired, and what breaks a rule is refused by file name.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from infra.errors import SourceError
-from infra.open_interest import OpenInterestStamps, check_open_interest
+from infra.open_interest import OpenInterestStamps
 from infra.sources.catalogue import FoundFile, find_files
-from infra.sources.frames import number_column, read_frame, require_columns, time_column
+from infra.sources.joining import join_candles, join_funding, join_open_interest
+from infra.sources.market_files import MIN_BARS, naming, read_candles, read_funding, read_open_interest, too_few
 from infra.sources.protocol import FetchRequest, Kind, MarketHistory, MarketValues
-from market.candles import Candles, Ints, check_candles, infer_timeframe
-from market.errors import CandleError, LockstepError
-from market.funding import FundingStamps, check_funding
+from market.candles import Candles
+from market.errors import CandleError
+from market.funding import FundingStamps
+from market.resample import divides, resample
 from market.symbols import venue_symbol
 from market.timeframe import Timeframe
 
-__all__ = ["MIN_BARS", "FileSource"]
+__all__ = ["FileSource"]
 
-MIN_BARS = 12
-_PRICES = ("open", "high", "low", "close", "volume")
 _RUN = 12
-_T = TypeVar("_T")
+_LONGEST_NAME = 90  # the lake takes a hundred characters, and a resampled source says from what
 
 
 class FileSource:
-    """The market files of one folder, found once; each read opens the file anew."""
+    """The market files of one folder, or one such file, found once; each read opens the files anew."""
 
-    def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder)
-        self.files = find_files(self.folder)
+    def __init__(self, place: Path | str) -> None:
+        self.place = Path(place)
+        self.files = find_files(self.place)
 
     @property
     def name(self) -> str:
-        """``files:`` and the folder's own name."""
-        return f"files:{self.folder.resolve().name}"[:100]
+        """``files:`` and the name of the folder or file."""
+        return f"files:{self.place.resolve().name}"[:_LONGEST_NAME]
+
+    def source_of(self, symbol: str, timeframe: Timeframe) -> str:
+        """Name under which candles of this length enter the lake: ``files:x``, or ``files:x@1m`` when added up."""
+        held = self._held(symbol, timeframe).timeframe
+        return self.name if held == timeframe else f"{self.name}@{held.name}"
 
     def symbols(self, timeframe: Timeframe | None = None) -> tuple[str, ...]:
-        """Symbols with candles, sorted; with ``timeframe`` those that have it, or whose file does not say."""
+        """Symbols with candles, sorted; with ``timeframe`` those that have it, can make it, or do not say."""
         return tuple(
             sorted(
-                {file.symbol for file in self._candle_files() if file.timeframe in (None, timeframe) or not timeframe}
+                {
+                    file.symbol
+                    for file in self.files
+                    if file.kind is Kind.CANDLES and (timeframe is None or _fits(file.timeframe, timeframe))
+                }
             )
         )
 
     def timeframes(self, symbol: str) -> tuple[Timeframe, ...]:
-        """Timeframes of the symbol's candles, shortest first; plain files are opened to see."""
-        known = (file.timeframe or self.candles(symbol).timeframe for file in self._of(symbol, Kind.CANDLES))
-        return tuple(sorted(set(known), key=lambda timeframe: timeframe.ms))
+        """Timeframes of the symbol's candles on disk, shortest first; plain files are opened to see."""
+        files = self._of(symbol, Kind.CANDLES)
+        known = {file.timeframe or read_candles(file, None).timeframe for file in files}
+        return tuple(sorted(known, key=lambda timeframe: timeframe.ms))
 
     def history(self, symbol: str, timeframe: Timeframe | None = None) -> MarketHistory:
         """Everything the folder holds of one market."""
@@ -66,53 +74,26 @@ class FileSource:
 
     def candles(self, symbol: str, timeframe: Timeframe | None = None) -> Candles:
         """Checked candles; None takes the only timeframe there is. ``SourceError``, ``CandleError`` name the file."""
-        file = self._choose(symbol, timeframe)
-        frame = read_frame(file.path)
-        times = time_column(file.path, frame, require_columns(file.path, frame, _PRICES))
-        values = {name: number_column(file.path, frame, name) for name in _PRICES}
-        candles = Candles(
-            symbol=file.symbol,
-            timeframe=_bar_length(file, times, timeframe),
-            open_time=times,
-            open=values["open"],
-            high=values["high"],
-            low=values["low"],
-            close=values["close"],
-            volume=values["volume"],
-        )
-        _checked(file.path, lambda: check_candles(candles))
-        _refuse_other_lengths(file.path, candles)
-        return candles
+        held = self._held(symbol, timeframe)
+        if timeframe is None or held.timeframe == timeframe:
+            return held
+        made = resample(held, timeframe)
+        if len(made) < MIN_BARS:
+            raise too_few(f"{self.place.name}: {symbol} {held.timeframe.name} as {timeframe.name}", len(made))
+        return made
 
     def funding(self, symbol: str) -> FundingStamps | None:
         """Checked settlements, or None where the folder has none for this symbol."""
-        file = next(iter(self._of(symbol, Kind.FUNDING)), None)
-        if file is None:
-            return None
-        frame = read_frame(file.path)
-        rate = "funding_rate" if "funding_rate" in frame else "open"
-        name = require_columns(file.path, frame, () if rate in frame else ("funding_rate",))
-        stamps = FundingStamps(
-            symbol=file.symbol, time=time_column(file.path, frame, name), rate=number_column(file.path, frame, rate)
-        )
-        _checked(file.path, lambda: check_funding(stamps))
-        return stamps
+        parts = [(file.path, read_funding(file)) for file in self._of(symbol, Kind.FUNDING)]
+        return join_funding(parts) if parts else None
 
     def open_interest(self, symbol: str) -> OpenInterestStamps | None:
         """Checked raw stamps, exact repeats dropped, or None where the folder has none for this symbol."""
-        file = next(iter(self._of(symbol, Kind.OPEN_INTEREST)), None)
-        if file is None:
-            return None
-        frame = read_frame(file.path)
-        times = time_column(file.path, frame, require_columns(file.path, frame, ("open_interest",)))
-        value = number_column(file.path, frame, "open_interest")
-        keep = np.append(np.diff(times) != 0, True)
-        stamps = OpenInterestStamps(symbol=file.symbol, time=times[keep], value=value[keep])
-        _checked(file.path, lambda: check_open_interest(stamps))
-        return stamps
+        parts = [(file.path, read_open_interest(file)) for file in self._of(symbol, Kind.OPEN_INTEREST)]
+        return join_open_interest(parts) if parts else None
 
     def fetch(self, request: FetchRequest) -> Iterator[MarketValues]:
-        """The part of the symbol's file that lies in the window; nothing where there is no such file."""
+        """The part of the symbol's history that lies in the window; nothing where there is no such file."""
         symbol, lo, hi = request.symbol, request.start_ms, request.end_ms
         if request.kind is Kind.CANDLES:
             candles = self.candles(symbol, request.timeframe).between(lo, hi)
@@ -124,61 +105,59 @@ class FileSource:
             inside = (held.time >= lo) & (held.time < hi)
             yield OpenInterestStamps(symbol=symbol, time=held.time[inside], value=held.value[inside])
 
-    def _candle_files(self) -> Iterator[FoundFile]:
-        return (file for file in self.files if file.kind is Kind.CANDLES)
-
     def _of(self, symbol: str, kind: Kind) -> tuple[FoundFile, ...]:
         name = venue_symbol(symbol)
         return tuple(file for file in self.files if file.symbol == name and file.kind is kind)
 
-    def _choose(self, symbol: str, timeframe: Timeframe | None) -> FoundFile:
+    def _held(self, symbol: str, timeframe: Timeframe | None) -> Candles:
+        """The candles on disk that answer best, of the length they have there."""
+        files = self._choose(symbol, timeframe)
+        held = join_candles([(file.path, read_candles(file, timeframe)) for file in files])
+        names = " to ".join(dict.fromkeys((files[0].path.name, files[-1].path.name)))
+        if len(held) < MIN_BARS:
+            raise too_few(names, len(held))
+        naming(names, lambda: _refuse_other_lengths(held))
+        return held
+
+    def _choose(self, symbol: str, timeframe: Timeframe | None) -> tuple[FoundFile, ...]:
         files = self._of(symbol, Kind.CANDLES)
         if not files:
-            raise _unknown(symbol, self.folder, self.symbols())
-        fitting = [file for file in files if timeframe is None or file.timeframe in (None, timeframe)]
-        held = ", ".join(file.timeframe.name for file in files if file.timeframe)
+            raise _unknown(symbol, self.place, self.symbols())
+        lengths = {file.timeframe for file in files}
+        held = ", ".join(length.name for length in sorted(filter(None, lengths), key=lambda length: length.ms))
+        fitting = [length for length in lengths if timeframe is None or _fits(length, timeframe)]
         if not fitting:
             raise SourceError(
-                f"{symbol} in {self.folder}: candles of {held}, none of {timeframe.name if timeframe else ''}",
-                why="bars of another length are another history",
+                f"{symbol} in {self.place}: candles of {held}, none of {timeframe.name if timeframe else ''}",
+                why="bars of another length are another history, and only shorter ones add up to longer ones",
                 remedy=f"ask for {held}, or add the missing files",
             )
         if len(fitting) > 1 and timeframe is None:
             raise SourceError(
-                f"{symbol} in {self.folder}: candles of {held}",
+                f"{symbol} in {self.place}: candles of {held}",
                 why="which of them is meant is not said",
                 remedy=f"name one of {held}",
             )
-        return next((file for file in fitting if file.timeframe is not None), fitting[0])
+        # The very length, or else a file that does not say, or else the longest of those that add up.
+        best = max(fitting, key=lambda length: (length == timeframe, length is None, length.ms if length else 0))
+        return tuple(file for file in files if file.timeframe == best)
 
 
-def _unknown(symbol: str, folder: Path, held: tuple[str, ...]) -> SourceError:
+def _fits(length: Timeframe | None, timeframe: Timeframe) -> bool:
+    return length is None or length == timeframe or divides(length, timeframe)
+
+
+def _unknown(symbol: str, place: Path, held: tuple[str, ...]) -> SourceError:
     near = get_close_matches(venue_symbol(symbol), held, n=3, cutoff=0.5)
     known = f"did you mean {' or '.join(near)}? " if near else ""
     return SourceError(
-        f"{symbol}: no candles in {folder}",
+        f"{symbol}: no candles in {place}",
         why="a symbol without data cannot be trained or served",
         remedy=f"{known}{len(held)} symbols are there: {', '.join(held[:12])}{', ...' if len(held) > 12 else ''}",
     )
 
 
-def _bar_length(file: FoundFile, times: Ints, asked: Timeframe | None) -> Timeframe:
-    if times.size < MIN_BARS:
-        raise CandleError(
-            f"{file.path.name}: {times.size} bar(s)",
-            why=f"fewer than {MIN_BARS} do not even tell their own timeframe",
-            remedy="provide a longer history: training wants weeks, one decision needs days of warm-up",
-        )
-    if asked or file.timeframe:
-        return asked or file.timeframe or Timeframe(0)
-    steps = np.diff(times)
-    if (steps <= 0).any():  # let the rules of candles name the row
-        return Timeframe(1)
-    found = infer_timeframe(times, symbol=file.symbol)
-    return _checked(file.path, lambda: Timeframe.parse(found.name))
-
-
-def _refuse_other_lengths(path: Path, candles: Candles) -> None:
+def _refuse_other_lengths(candles: Candles) -> None:
     """Refuse a stretch of bars that keeps another, longer step: a history of holes never keeps one so long."""
     step = np.diff(candles.open_time)
     own = candles.timeframe.ms
@@ -189,16 +168,8 @@ def _refuse_other_lengths(path: Path, candles: Candles) -> None:
         row = int(ends[other[0]] - lengths[other[0]] + 1)
         minutes = int(step[row]) // 60_000
         raise CandleError(
-            f"{path.name}: mixed timeframes: from row {row} ({np.datetime64(int(candles.open_time[row]), 'ms')}Z) "
+            f"mixed timeframes: from row {row} ({np.datetime64(int(candles.open_time[row]), 'ms')}Z) "
             f"bars are {minutes} minutes apart, not {own // 60_000}",
             why="bars of another length are another history",
             remedy=f"provide {candles.timeframe.name} bars only",
         )
-
-
-def _checked(path: Path, rule: Callable[[], _T]) -> _T:
-    """Run a rule of the market; let its error name the file."""
-    try:
-        return rule()
-    except LockstepError as error:
-        raise type(error)(f"{path.name}: {error.what}", why=error.why, remedy=error.remedy) from error

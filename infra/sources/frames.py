@@ -1,7 +1,8 @@
 """What do the columns of a file mean, in our types and units?
 
-Reads one CSV, Parquet or Feather file into named columns and turns them into times (int64 ms UTC) and float64 values.
-Names are matched without regard to case. Times may be zone-aware or naive timestamps (naive is read as UTC), ISO 8601
+Reads one CSV (also the one in a zip), Parquet or Feather file into named columns and turns them into times (int64 ms
+UTC) and float64 values. Names are matched without regard to case; a CSV without a header row is read as a venue's
+twelve columns of klines or not at all. Times may be zone-aware or naive timestamps (naive is read as UTC), ISO 8601
 text, or integers in s, ms, us or ns when their size leaves no doubt. Whatever is ambiguous is refused by file name.
 """
 
@@ -17,17 +18,32 @@ import pyarrow.parquet as pq
 from pyarrow import feather
 
 from infra.errors import SourceError
+from infra.sources.archive import unzip
 from market.candles import Floats, Ints
 
 __all__ = ["EXTENSIONS", "TIME_NAMES", "number_column", "read_frame", "require_columns", "time_column"]
 
-EXTENSIONS = (".parquet", ".feather", ".csv")
-TIME_NAMES = ("timestamp", "date", "datetime", "time", "open_time")
+EXTENSIONS = (".parquet", ".feather", ".csv", ".zip")
+TIME_NAMES = ("timestamp", "date", "datetime", "time", "open_time", "calc_time", "create_time")
 
 _EARLIEST_S = 1_230_768_000  # 2009-01-01: no market here is older
 _LATEST_S = 4_102_444_800  # 2100-01-01
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _ANEW = "export the file again from its source"
+_KLINES = (
+    "open_time",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "close_time",
+    "quote_volume",
+    "count",
+    "taker_buy_volume",
+    "taker_buy_quote_volume",
+    "ignore",
+)
 
 
 def read_frame(path: Path) -> dict[str, Any]:
@@ -103,10 +119,36 @@ def _read_table(path: Path) -> Any:
             return file.read()
     if path.suffix == ".feather":
         return feather.read_table(path, memory_map=False)
-    with path.open("rb") as file:
-        header = file.readline().decode("utf-8-sig")
+    data = unzip(path) if path.suffix == ".zip" else path.read_bytes()
+    header = data.partition(b"\n")[0].decode("utf-8-sig")
     delimiter = max(",;\t", key=header.count)
-    return pa_csv.read_csv(path, parse_options=pa_csv.ParseOptions(delimiter=delimiter))
+    return pa_csv.read_csv(
+        pa.BufferReader(data),
+        read_options=pa_csv.ReadOptions(column_names=_names_without_header(path, header.split(delimiter))),
+        parse_options=pa_csv.ParseOptions(delimiter=delimiter),
+    )
+
+
+def _names_without_header(path: Path, first_row: Sequence[str]) -> tuple[str, ...] | None:
+    """The columns of a file whose first row is numbers already; None where that row holds names."""
+    if not all(_is_number(cell) for cell in first_row):
+        return None
+    if len(first_row) != len(_KLINES):
+        raise _error(
+            path,
+            f"it has no header row and {len(first_row)} columns",
+            f"without names only the {len(_KLINES)} columns of a venue's klines are known",
+            "write a first row such as timestamp,open,high,low,close,volume",
+        )
+    return _KLINES
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _first_not_number(column: Any) -> tuple[int, str]:

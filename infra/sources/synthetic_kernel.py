@@ -48,7 +48,7 @@ def symbol_path(
 
 
 @njit(cache=True)
-def _student(draws, row):  # pragma: no cover
+def _student(draws, row):
     """Student-t with 5 degrees of freedom and unit variance from six normals, cut at 8 deviations."""
     chi = 0.0
     for k in range(1, 6):
@@ -58,12 +58,12 @@ def _student(draws, row):  # pragma: no cover
 
 
 @njit(cache=True)
-def _garch(variance, shock):  # pragma: no cover
+def _garch(variance, shock):
     return min(max(1.0 - _ALPHA - _BETA + variance * (_BETA + _ALPHA * shock * shock), 0.2), 12.0)
 
 
 @njit(cache=True)
-def _factor(draws, scale, levels):  # pragma: no cover
+def _factor(draws, scale, levels):
     n = draws.shape[0]
     out = np.empty((n, 2))
     regime = 1
@@ -81,7 +81,7 @@ def _factor(draws, scale, levels):  # pragma: no cover
 
 
 @njit(cache=True)
-def _inside(draws, row, move, deviation):  # pragma: no cover
+def _inside(draws, row, move, deviation):
     """Highest and lowest point of a bridge from 0 to ``move``."""
     wander = 0.0
     for k in range(_SUB):
@@ -95,7 +95,7 @@ def _inside(draws, row, move, deviation):  # pragma: no cover
 
 
 @njit(cache=True)
-def _symbol(factor, draws, character):  # pragma: no cover
+def _symbol(factor, draws, character):
     scale, beta, wildness, edge, bars_of_5m = character
     n = draws.shape[0]
     out = np.empty((n, 7))

@@ -205,8 +205,11 @@ def test_a_stretch_is_served_once(home):
 def test_a_second_model_lives_its_life_stage_by_stage(home):
     """Under another name: train, shadow, judge, refuse, promote, each alone; the first model is untouched."""
     life, name = home.life, {"LOCKSTEP_REGISTRY__MODEL_NAME": "second"}
-    trained = home.json("train", more=name)
+    asked = name | {"LOCKSTEP_DATA__SYMBOLS": ",".join((*SYMBOLS, "SYNNOPEUSDT"))}
+    trained = home.json("train", more=asked)
     assert (trained["trained_now"], trained["version"], trained["model_name"]) == (True, 1, "second")
+    assert trained["evaluation"]["left_out"] == {"SYNNOPEUSDT": "no bars in the lake"}
+    assert "SYNNOPEUSDT" in home.ask("train", more=asked).out
     assert home.json("status", more=name)["challenger"]["version"] == 1
     shadow = home.json("shadow", more=name)
     assert (shadow["challenger_version"], shadow["champion_version"], shadow["bars"]) == (1, None, 2 * 288)

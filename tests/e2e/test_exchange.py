@@ -1,5 +1,6 @@
 """Do bars arrive from a venue, through the real client, once?"""
 
+import dataclasses
 import socket
 import time
 from collections.abc import Iterator
@@ -7,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pytest
 
 from infra.database import open_database
@@ -14,8 +17,8 @@ from infra.lake import Lake
 from infra.settings import load_settings
 from market.funding import FundingStamps
 from tests.e2e.lockstep_command import Answer, Lockstep
-from tests.fakes.loopback_exchange import LoopbackExchange, LoopbackMarket, run_in_thread
 from tests.infra.lake_data import FIVE, JANUARY_31, same, walk
+from tests.loopback_exchange import LoopbackExchange, LoopbackMarket, run_in_thread
 
 pytestmark = pytest.mark.e2e
 _HELD = 600
@@ -123,20 +126,64 @@ def test_a_synthetic_symbol_is_no_exchanges(venue):
 
 def test_what_closed_since_is_collected_once(venue):
     """First the newest day, then only the new bars, then nothing; the heartbeat says that the collector lives."""
-    now = time.time_ns() // 1_000_000 // FIVE.ms * FIVE.ms
-    names = ("BTCUSDT", "ETHUSDT")
-    bars = {name: walk(100, symbol=name, start_ms=now - 102 * FIVE.ms, seed=9) for name in names}
-    markets = {name: LoopbackMarket(candles=bars[name]) for name in names}
-    times = bars["BTCUSDT"].open_time
-    exchange = LoopbackExchange(markets=markets, now_ms=int(times[89]))
+    now = time.time_ns() // 1_000_000
+    first = now // FIVE.ms * FIVE.ms - 102 * FIVE.ms
+    names = ("LTCUSDT", "XRPUSDT")
+    bars = {name: walk(101, symbol=name, start_ms=first, seed=9) for name in names}
+    cut = int(bars["LTCUSDT"].open_time[99])
+    early = {name: LoopbackMarket(candles=one.between(None, cut)) for name, one in bars.items()}
+    exchange = LoopbackExchange(markets=early, now_ms=now, speed=1.0)
     with run_in_thread(exchange) as url:
-        assert venue.ask("collect", "--symbols", "BTCUSDT,ETHUSDT", "--json", url=url).json["new_rows"] == 2 * 90
-        exchange.now_ms = int(times[99])
-        assert venue.ask("collect", "--json", url=url).json["new_rows"] == 2 * 10
-        again = venue.ask("collect", url=url)
+        arguments = ("collect", "--symbols", ",".join(names))
+        assert venue.ask(*arguments, "--json", url=url).json["new_rows"] == 2 * 99
+        exchange.markets = {name: LoopbackMarket(candles=one) for name, one in bars.items()}
+        found = venue.ask(*arguments, "--json", url=url).json
+        assert (found["new_rows"], found["revisions"], found["failed"]) == (2 * 2, 0, {})
+        again = venue.ask(*arguments, url=url)
         assert again.code == 0
-        assert "0 new rows from binanceusdm" in again.out
+        assert "0 new rows from binanceusdm, 0 revised, in " in again.out
         status = venue.ask("status", "--json", url=url).json
-    assert same(venue.lake().candles("BTCUSDT", FIVE, start_ms=int(times[0])), bars["BTCUSDT"])
-    assert status["lake_last_bar_ms"] == times[99]
+    assert same(venue.lake().candles("LTCUSDT", FIVE), bars["LTCUSDT"])
+    assert status["lake_last_bar_ms"] == bars["LTCUSDT"].open_time[-1]
     assert "collector" in str(status["heartbeats"])
+
+
+def test_a_run_that_brings_not_everything_says_so_and_keeps_the_rest(venue):
+    """Exit code 1 with one line, beside a result that names what failed and what was stored."""
+    wanted = ("backfill", "--symbols", "ETHUSDT,BTCUSDC", "--from", "2025-01-31", "--to", "2025-02-01")
+    answer = venue.ask(*wanted, "--json")
+    assert answer.code == 1
+    assert len(answer.lines) == 1, answer.err
+    assert "lists no perpetual BTCUSDC" in answer.lines[0]
+    assert "did you mean BTCUSDT" in answer.lines[0]
+    assert list(answer.json["failed"]) == ["BTCUSDC"]
+    assert set(answer.json["error"]) == {"what", "why", "remedy"}
+    assert [row["symbol"] for row in answer.json["coverage"]] == ["ETHUSDT"]
+
+
+def test_another_venue_is_another_history(venue):
+    """Its bars are refused for a symbol that has bars of the first, before it is asked for any."""
+    venue.ask(*_JANUARY_31)
+    asked = len(venue.exchange.calls)
+    answer = venue.ask(*_JANUARY_31, "--exchange", "bybit")
+    assert answer.code == 1
+    assert len(answer.lines) == 1, answer.err
+    assert "BTCUSDT holds bars of binanceusdm, and these would be of bybit" in answer.lines[0]
+    assert "--exchange binanceusdm" in answer.lines[0]
+    assert len(venue.exchange.calls) == asked
+
+
+def test_files_are_carried_on_by_their_venue(venue, tmp_path):
+    """What files hold is not asked for; what they lack, before and after them, is."""
+    held = walk(_HELD, symbol="BTCUSDT", seed=0)
+    home = tmp_path / "home"
+    names = ("open", "high", "low", "close", "volume")
+    table = pa.table({"timestamp": held.open_time} | {name: getattr(held, name) for name in names})
+    pa_csv.write_csv(table.slice(0, 250), tmp_path / "BTCUSDT.csv")
+    other = dataclasses.replace(venue, home=home)
+    assert other.ask("backfill", "--files", tmp_path, "--json").json["new_rows"] == 250
+    wanted = ("backfill", "--symbols", "BTCUSDT", "--from", "2025-01-31", "--to", "2025-02-01", "--json")
+    found = other.ask(*wanted).json
+    assert (found["new_rows"], found["open_gaps"]) == (38 + 3, 0)
+    assert other.lake().sources("BTCUSDT", FIVE) == ("binanceusdm", f"files:{tmp_path.name}")
+    assert same(other.lake().candles("BTCUSDT", FIVE), held.between(None, JANUARY_31 + 288 * FIVE.ms))

@@ -7,15 +7,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FLOWS = sorted(path.stem for path in (ROOT / "flows").glob("*.py") if path.stem not in {"__init__", "session"})
+FLOWS = sorted(
+    path.stem for path in (ROOT / "flows").glob("*.py") if path.stem not in {"__init__", "session", "deployments"}
+)
+KNOWN = {"collections", "datetime", "time", "typing", "prefect", "tasks", "flows"}
 NAMES = {
-    "collect": {"collect", "backfill", "backfill-files", "backfill-synthetic"},
+    "collect": {"collect", "backfill", "backfill-synthetic"},
     "demo": {"demo"},
     "features": {"features"},
+    "gaps": {"gaps"},
     "monitor": {"parity", "drift"},
     "promote": {"shadow", "promote"},
     "serve": {"serve-replay", "serve-once"},
     "train": {"train"},
+    "universe": {"universe-refresh", "universe-build"},
 }
 
 
@@ -57,4 +62,4 @@ def test_a_flow_reads_as_a_story(stem):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno - node.lineno < 40, node.name
         if isinstance(node, ast.ImportFrom):
-            assert node.module.split(".")[0] in {"collections", "time", "prefect", "tasks", "flows"}, node.module
+            assert node.module.split(".")[0] in KNOWN, node.module

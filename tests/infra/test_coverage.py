@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from infra.coverage import BarRun, measure_coverage
+from infra.coverage import measure_coverage
 from infra.lake_rows import months_of
 from infra.sources import FileSource
 from market.candles import Candles
+from market.runs import BarRun
 from tests.infra.lake_data import FIVE, JANUARY_31, walk
 from tests.real_data import real_data_dir
 

@@ -1,4 +1,4 @@
-"""The lake: append once, revise without forgetting, read as of, name what was read."""
+"""The lake: append once, revise without forgetting, read as of, name what was read; in a folder and in a bucket."""
 
 import numpy as np
 import pytest
@@ -11,25 +11,24 @@ from market.errors import CandleError, FundingError, SymbolError
 from market.funding import FundingStamps
 from tests.infra.lake_data import FIVE, JANUARY_31, bar, same, walk
 
+pytest_plugins = ["tests.infra.lake_places"]
+pytestmark = pytest.mark.integration
 
-def test_candles_come_back_bit_for_bit_across_months_and_windows(tmp_path):
+
+def test_candles_come_back_bit_for_bit_across_months_and_windows(place, open_lake):
     """What is read equals what was appended, whole and in a half-open window that spans two month files."""
     bars = walk(2000)
-    lake = Lake(tmp_path)
+    lake = open_lake(place)
     assert lake.append_candles(bars, source="a") == 2000
-    assert same(Lake(tmp_path).candles("BTCUSDT", FIVE), bars)
+    assert same(open_lake(place).candles("BTCUSDT", FIVE), bars)
     lo, hi = int(bars.open_time[200]), int(bars.open_time[900])
     assert same(lake.candles("BTCUSDT", FIVE, start_ms=lo, end_ms=hi), bars.between(lo, hi))
-    assert sorted(path.name for path in tmp_path.glob("candles_5m/BTCUSDT/*.parquet")) == [
-        "2025-01.parquet",
-        "2025-02.parquet",
-    ]
 
 
-def test_appending_again_stores_nothing_and_overlaps_store_what_is_new(tmp_path):
+def test_appending_again_stores_nothing_and_overlaps_store_what_is_new(place, open_lake):
     """The same rows twice are the same rows; an overlapping piece adds its tail."""
     bars = walk(600)
-    lake = Lake(tmp_path)
+    lake = open_lake(place)
     first = bars.between(None, int(bars.open_time[400]))
     assert lake.append_candles(first, source="a") == 400
     assert lake.append_candles(first, source="b") == 0
@@ -38,11 +37,20 @@ def test_appending_again_stores_nothing_and_overlaps_store_what_is_new(tmp_path)
     assert lake.watermark("BTCUSDT", FIVE) == int(bars.open_time[-1])
 
 
-def test_older_months_may_arrive_later(tmp_path):
+def test_a_folder_holds_one_file_a_month(tmp_path):
+    """Named so that people find them."""
+    Lake(tmp_path).append_candles(walk(2000), source="a")
+    assert sorted(path.name for path in tmp_path.glob("candles_5m/BTCUSDT/*.parquet")) == [
+        "2025-01.parquet",
+        "2025-02.parquet",
+    ]
+
+
+def test_older_months_may_arrive_later(new_place, open_lake):
     """A backfill behind what is stored ends in the same history as one in order."""
     bars = walk(2000)
     middle = int(bars.open_time[700])
-    late, whole = Lake(tmp_path / "late"), Lake(tmp_path / "whole")
+    late, whole = open_lake(new_place()), open_lake(new_place())
     late.append_candles(bars.between(middle, None), source="a")
     late.append_candles(bars.between(None, middle), source="a")
     whole.append_candles(bars, source="a")
@@ -50,9 +58,9 @@ def test_older_months_may_arrive_later(tmp_path):
     assert late.snapshot(["BTCUSDT"], FIVE).id == whole.snapshot(["BTCUSDT"], FIVE).id
 
 
-def test_a_revised_bar_is_a_new_row_and_the_old_one_stays(tmp_path):
+def test_a_revised_bar_is_a_new_row_and_the_old_one_stays(place, open_lake):
     """Reading as of before the revision gives the first value, after it the second; the revision is listed."""
-    lake = Lake(tmp_path)
+    lake = open_lake(place)
     closed = JANUARY_31 + FIVE.ms
     lake.append_candles(bar(JANUARY_31, 100.0), source="a", known_at_ms=closed + 1000)
     assert lake.append_candles(bar(JANUARY_31, 101.0), source="a", known_at_ms=closed + 60_000) == 1
@@ -64,19 +72,19 @@ def test_a_revised_bar_is_a_new_row_and_the_old_one_stays(tmp_path):
     assert (times.tolist(), known.tolist()) == ([JANUARY_31], [closed + 60_000])
 
 
-def test_a_revision_without_a_moment_of_its_own_is_dated_by_the_clock(tmp_path):
+def test_a_revision_without_a_moment_of_its_own_is_dated_by_the_clock(place, open_lake):
     """A backfill that finds another value does not pretend to have known it at the close."""
     now = JANUARY_31 + 10 * FIVE.ms
-    lake = Lake(tmp_path, clock_ms=lambda: now)
+    lake = open_lake(place, clock_ms=lambda: now)
     lake.append_candles(bar(JANUARY_31, 100.0), source="a")
     lake.append_candles(bar(JANUARY_31, 101.0), source="b")
     assert lake.candles("BTCUSDT", FIVE, as_of_ms=now - 1).close.tolist() == [100.0]
     assert lake.candles("BTCUSDT", FIVE, as_of_ms=now).close.tolist() == [101.0]
 
 
-def test_a_backfilled_bar_is_known_at_close_plus_settle_delay(tmp_path):
+def test_a_backfilled_bar_is_known_at_close_plus_settle_delay(place, open_lake):
     """One millisecond earlier it is not there."""
-    lake = Lake(tmp_path, settle_delay_ms=7000)
+    lake = open_lake(place, settle_delay_ms=7000)
     lake.append_candles(bar(JANUARY_31, 100.0), source="a")
     known = JANUARY_31 + FIVE.ms + 7000
     assert len(lake.candles("BTCUSDT", FIVE, as_of_ms=known)) == 1
@@ -113,16 +121,17 @@ def test_reads_agree_with_a_plain_ledger(tmp_path_factory, appends, as_of):
     assert (np.diff(got.open_time) > 0).all()
 
 
-def test_the_snapshot_id_names_content_and_not_files(tmp_path):
+def test_the_snapshot_id_names_content_and_not_files(new_place, open_lake):
     """Other files, sources and arrival times give the same id; a revision another, as of gives the old."""
     bars = walk(800)
-    one, two = Lake(tmp_path / "one"), Lake(tmp_path / "two")
+    first = new_place()
+    one, two = open_lake(first), open_lake(new_place())
     one.append_candles(bars, source="a")
     for lo in range(0, 800, 130):
         piece = bars.between(int(bars.open_time[lo]), int(bars.open_time[lo]) + 130 * FIVE.ms)
         two.append_candles(piece, source="b", known_at_ms=JANUARY_31 * 2)
     before = one.snapshot(["BTCUSDT"], FIVE)
-    assert before.id == two.snapshot(["BTCUSDT"], FIVE).id == Lake(tmp_path / "one").snapshot(["BTCUSDT"], FIVE).id
+    assert before.id == two.snapshot(["BTCUSDT"], FIVE).id == open_lake(first).snapshot(["BTCUSDT"], FIVE).id
     assert (before.rows, before.first_ms, before.last_ms) == (800, JANUARY_31, int(bars.open_time[-1]))
     assert (before.synthetic, before.sources) == (False, ("a",))
     moment = JANUARY_31 * 2
@@ -131,9 +140,9 @@ def test_the_snapshot_id_names_content_and_not_files(tmp_path):
     assert one.snapshot(["BTCUSDT"], FIVE, as_of_ms=moment - 1).id == before.id
 
 
-def test_the_snapshot_id_covers_funding_and_open_interest(tmp_path):
+def test_the_snapshot_id_covers_funding_and_open_interest(place, open_lake):
     """Labels pay funding and features see open interest, so both change the id."""
-    lake = Lake(tmp_path)
+    lake = open_lake(place)
     lake.append_candles(walk(10), source="a")
     ids = [lake.snapshot(["BTCUSDT"], FIVE).id]
     stamps = FundingStamps(symbol="BTCUSDT", time=np.array([JANUARY_31]), rate=np.array([1e-4]))
@@ -144,9 +153,9 @@ def test_the_snapshot_id_covers_funding_and_open_interest(tmp_path):
     assert len(set(ids)) == 3
 
 
-def test_funding_and_open_interest_are_known_at_their_stamp(tmp_path):
+def test_funding_and_open_interest_are_known_at_their_stamp(place, open_lake):
     """Both come back raw, zeros included, and not before their stamp."""
-    lake = Lake(tmp_path)
+    lake = open_lake(place)
     times = np.array([JANUARY_31, JANUARY_31 + 8 * 3_600_000])
     lake.append_funding(FundingStamps(symbol="BTCUSDT", time=times, rate=np.array([1e-4, -2e-4])), source="a")
     lake.append_open_interest("BTCUSDT", times, np.array([0.0, 7.5]), source="a")
@@ -157,9 +166,9 @@ def test_funding_and_open_interest_are_known_at_their_stamp(tmp_path):
 
 
 @pytest.mark.parametrize(("first", "second"), [("synthetic", "binanceusdm"), ("files:x", "synthetic:7")])
-def test_synthetic_and_real_rows_never_share_a_symbol(tmp_path, first, second):
+def test_synthetic_and_real_rows_never_share_a_symbol(place, open_lake, first, second):
     """Whichever came first, of whatever kind, the other is refused and nothing of it is stored."""
-    lake = Lake(tmp_path)
+    lake = open_lake(place)
     lake.append_candles(walk(5), source=first)
     stamps = FundingStamps(symbol="BTCUSDT", time=np.array([JANUARY_31]), rate=np.array([1e-4]))
     with pytest.raises(LakeError, match=r"BTCUSDT holds (synthetic|real) rows, and these are (synthetic|real)"):
@@ -168,9 +177,9 @@ def test_synthetic_and_real_rows_never_share_a_symbol(tmp_path, first, second):
     assert lake.snapshot(["BTCUSDT"], FIVE).synthetic == (first == "synthetic")
 
 
-def test_only_checked_values_enter(tmp_path):
+def test_only_checked_values_enter(place, open_lake):
     """Bad candles, funding, open interest, symbols and sources are refused by their own errors."""
-    lake = Lake(tmp_path)
+    lake = open_lake(place)
     bars = walk(5)
     bars.high[2] = bars.low[2] - 1
     with pytest.raises(CandleError, match="high below low at row 2"):
@@ -188,20 +197,27 @@ def test_only_checked_values_enter(tmp_path):
     assert lake.symbols(FIVE) == ()
 
 
-def test_an_empty_lake_answers_with_nothing(tmp_path):
-    """Reading what was never written gives empty values and creates no folder."""
-    lake = Lake(tmp_path / "absent")
+def test_an_empty_lake_answers_with_nothing(place, open_lake):
+    """Reading what was never written gives empty values."""
+    lake = open_lake(place)
     assert len(lake.candles("BTCUSDT", FIVE)) == 0
     assert lake.open_interest("BTCUSDT")[0].size == 0
     assert lake.watermark("BTCUSDT", FIVE) is None
     snapshot = lake.snapshot(["BTCUSDT"], FIVE)
     assert (snapshot.rows, snapshot.first_ms, snapshot.sources) == (0, None, ())
+    assert lake.symbols(FIVE) == lake.holdings() == ()
+
+
+def test_looking_makes_no_folder(tmp_path):
+    """A misspelt place stays absent."""
+    lake = Lake(tmp_path / "absent")
+    assert (lake.symbols(FIVE), lake.watermark("BTCUSDT", FIVE)) == ((), None)
     assert not (tmp_path / "absent").exists()
 
 
-def test_an_open_lake_sees_what_another_writes_and_shares_no_writable_memory(tmp_path):
+def test_an_open_lake_sees_what_another_writes_and_shares_no_writable_memory(place, open_lake):
     """The memory of decoded files never serves a file that has changed, nor lets a reader change what others read."""
-    lake, other = Lake(tmp_path), Lake(tmp_path)
+    lake, other = open_lake(place), open_lake(place)
     mine = walk(10)
     lake.append_candles(mine, source="a")
     assert len(lake.candles("BTCUSDT", FIVE)) == 10

@@ -12,9 +12,10 @@ import pytest
 
 from infra.errors import LakeError
 from infra.lake import Lake
-from infra.lake_cache import MonthCache
-from infra.lake_files import CANDLE_COLUMNS
+from infra.lake_cache import RowsCache
+from infra.lake_files import CANDLE_COLUMNS, data_files
 from infra.lake_lock import write_lock
+from infra.lake_storage import LocalStorage
 from tests.infra.lake_data import FIVE, JANUARY_31, bar, same, walk
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,18 +38,23 @@ def start(script: str, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def test_two_processes_write_one_market_and_lose_nothing(tmp_path):
-    """Odd bars from one process, even bars from the other, one by one: all are there, each once."""
+def test_processes_at_once_lose_and_double_nothing(tmp_path):
+    """Odd and even bars of one market and all of another, one by one while a fourth folds: all are there, each once."""
     script = """
         lake = Lake(sys.argv[1])
-        for k in range(int(sys.argv[2]), 60, 2):
-            lake.append_candles(bar(JANUARY_31 + k * FIVE.ms, 1.0 + k), source=sys.argv[2])
+        for k in range(int(sys.argv[2]), 60, int(sys.argv[3])):
+            lake.append_candles(bar(JANUARY_31 + k * FIVE.ms, 1.0 + k, symbol=sys.argv[4]), source=sys.argv[2])
     """
-    writers = [start(script, str(tmp_path), which) for which in ("0", "1")]
+    jobs = (("0", "2", "BTCUSDT"), ("1", "2", "BTCUSDT"), ("0", "1", "ETHUSDT"))
+    writers = [start(script, str(tmp_path), *job) for job in jobs]
+    while any(writer.poll() is None for writer in writers):
+        Lake(tmp_path).compact()
     for writer in writers:
         _, error = writer.communicate(timeout=120)
         assert writer.returncode == 0, error
-    assert Lake(tmp_path).candles("BTCUSDT", FIVE).close.tolist() == [1.0 + k for k in range(60)]
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        assert Lake(tmp_path).candles(symbol, FIVE).close.tolist() == [1.0 + k for k in range(60)]
+        assert len(Lake(tmp_path).versions("candles_5m", symbol)) == 60
 
 
 def test_a_writer_killed_before_its_rename_leaves_the_old_rows_whole(tmp_path):
@@ -176,9 +182,10 @@ def test_the_memory_of_decoded_files_is_bounded(tmp_path):
     """With room for one month only, reading two keeps the newer and still answers both."""
     lake = Lake(tmp_path)
     lake.append_candles(walk(2000), source="a")
-    january, february = sorted((tmp_path / "candles_5m" / "BTCUSDT").glob("*.parquet"))
-    cache = MonthCache(1990 * 60)
-    first = cache.read(january, CANDLE_COLUMNS)
-    assert cache.read(january, CANDLE_COLUMNS).time.tolist() == first.time.tolist()
-    assert len(cache.read(february, CANDLE_COLUMNS)) == 2000 - len(first)
-    assert len(cache._entries) == 1
+    storage = LocalStorage(tmp_path)
+    january, february = data_files(storage, "candles_5m/BTCUSDT")
+    cache = RowsCache(storage, 1990 * 60)
+    (first,) = cache.read([january], CANDLE_COLUMNS)
+    assert cache.read([january], CANDLE_COLUMNS)[0].time is first.time
+    assert len(cache.read([february], CANDLE_COLUMNS)[0]) == 2000 - len(first)
+    assert list(cache._entries) == [february.path]

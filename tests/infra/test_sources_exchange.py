@@ -1,7 +1,7 @@
-"""The real ccxt client against a venue on loopback: whole pages, closed bars, faults that pass, faults that stay."""
+"""The real ccxt client against a venue on loopback: whole pages, closed bars, what a session knows and costs."""
 
 import dataclasses
-import time
+import pickle
 from itertools import pairwise
 
 import numpy as np
@@ -9,190 +9,217 @@ import pytest
 
 from infra.errors import SourceError
 from infra.lake import Lake
-from infra.sources import ExchangeOptions, ExchangeSource, FetchRequest, Kind, synthetic_market
-from infra.sources.exchange_pages import page_windows
+from infra.sources import ExchangeOptions, ExchangeSource, Kind
+from infra.sources.exchange import DelistedError, VenueClosedError
+from infra.sources.exchange_pages import Moment, page_windows, reach_of
 from market.funding import FundingStamps
 from market.timeframe import DAY_MS, HOUR_MS
-from tests.fakes.loopback_exchange import Fault, LoopbackExchange, LoopbackMarket, run_in_thread
+from tests.infra.exchange_data import CLOSED, NAMES, NOW, ask, fetch, market, source, venue
 from tests.infra.lake_data import FIVE, JANUARY_31, same
+from tests.loopback_exchange import BinanceLimits, BybitLimits, Fault, run_in_thread
 
 pytestmark = pytest.mark.integration
 
-DAYS = 12
-NOW = JANUARY_31 + (DAYS - 1) * DAY_MS + 100_000
-NAMES = {"BTCUSDT": "SYNBTCUSDT", "ETHUSDT": "SYNETHUSDT"}
-
-
-@pytest.fixture(scope="module")
-def histories():
-    """Made-up histories of two symbols, under names the venue lists."""
-    made = synthetic_market(tuple(NAMES.values()), timeframe=FIVE, start_ms=JANUARY_31, days=DAYS, seed=3)
-    return {real: dataclasses.replace(made[name].candles, symbol=real) for real, name in NAMES.items()}, made
+both = pytest.mark.parametrize("exchange", ["binanceusdm", "bybit"])
 
 
 @pytest.fixture
-def venue(histories):
-    """A fresh venue of both symbols and its URL."""
-    candles, made = histories
-    markets = {
-        real: LoopbackMarket(candles=candles[real], funding=made[name].funding, open_interest=made[name].open_interest)
-        for real, name in NAMES.items()
-    }
-    exchange = LoopbackExchange(markets=markets, now_ms=NOW)
+def shop():
+    """A fresh venue of two symbols and its URL."""
+    exchange = venue()
     with run_in_thread(exchange) as url:
         yield exchange, url
 
 
-def source(url, **kwargs):
-    """A source that retries quickly."""
-    return ExchangeSource(ExchangeOptions(url=url, **{"first_pause_s": 0.01, "timeout_s": 5.0, **kwargs}))
-
-
-def ask(kind=Kind.CANDLES, symbol="BTCUSDT", start=JANUARY_31, end=JANUARY_31 + 99 * DAY_MS):
-    """A request for everything, unless told otherwise."""
-    return FetchRequest(symbol=symbol, kind=kind, timeframe=FIVE, start_ms=start, end_ms=end)
-
-
-def test_closed_candles_arrive_whole_over_several_pages(venue, histories, tmp_path):
-    """Bit for bit what the venue holds, without the bar that still forms, in ceil(bars / 1000) calls."""
-    exchange, url = venue
-    progress = []
-    (result,) = source(url).collect((ask(),), on_progress=lambda _, done, of: progress.append((done, of)))
+@pytest.mark.parametrize(("exchange", "page"), [("binanceusdm", 499), ("bybit", 1000)])
+def test_closed_candles_arrive_whole_over_several_pages(shop, tmp_path, exchange, page):
+    """Bit for bit what the venue holds, without the bar that still forms, in as few pages as cost least."""
+    venue_, url = shop
+    seen = []
+    with source(url, exchange).session() as session:
+        request = ask(end=NOW + DAY_MS)
+        (result,) = session.collect((request,), on_page=lambda *told: seen.append(told))
     bars = result.values
-    closed = (NOW - 5000) // FIVE.ms * FIVE.ms
-    assert same(bars, histories[0]["BTCUSDT"].between(None, closed))
-    assert exchange.count("klines") == -(-len(bars) // 1000) == len(progress)
-    assert progress[-1] == (4, 4)
-    assert Lake(tmp_path).append_candles(bars, source="binanceusdm") == len(bars)
+    pages = -(-len(bars) // page)
+    assert same(bars, market().candles.between(None, CLOSED))
+    assert venue_.count("kline") == pages
+    assert [told[2:] for told in seen] == [(done + 1, pages) for done in range(pages)]
+    assert sum(told[1] for told in seen) == len(bars)
+    assert {told[0] for told in seen} == {request}
+    assert Lake(tmp_path).append_candles(bars, source=exchange) == len(bars)
 
 
-def test_a_bar_within_the_settle_delay_is_not_closed_yet(venue):
-    """Four seconds after its close it is left out, five seconds after it is there."""
-    exchange, url = venue
-    close = JANUARY_31 + 100 * FIVE.ms
-    for late, bars in ((4999, 99), (5000, 100)):
-        exchange.now_ms = close + late
-        assert len(next(source(url).fetch(ask()))) == bars
-
-
-def test_many_requests_share_one_client_and_come_back_in_order(venue, histories):
-    """Every kind of both symbols; an unknown symbol fails alone, with the near name."""
-    _, url = venue
+@both
+def test_many_requests_share_one_client_and_come_back_in_order(shop, exchange):
+    """Every kind of both symbols; an unknown symbol fails alone, with the near name and a type of its own."""
+    venue_, url = shop
     requests = [ask(kind, symbol) for symbol in (*NAMES, "BTCUSTD") for kind in Kind]
     arrived = []
-    results = source(url).collect(requests, on_result=arrived.append)
+    with source(url, exchange).session() as session:
+        results = session.collect(requests, on_result=arrived.append)
     assert [result.request for result in results] == requests
     assert len(arrived) == len(requests)
-    funding = results[1].values
-    expected = histories[1]["SYNBTCUSDT"].funding
-    assert funding.time.tolist() == expected.time[expected.time <= NOW].tolist()
-    held = results[2].values
-    assert held.value.tolist() == histories[1]["SYNBTCUSDT"].open_interest.value[: held.time.size].tolist()
-    assert held.time[-1] == NOW // FIVE.ms * FIVE.ms
+    funding, held = market().funding, market().open_interest
+    assert results[1].values.rate.tolist() == funding.rate[funding.time < NOW].tolist()
+    assert results[2].values.value.tolist() == held.value[held.time < NOW].tolist()
     assert all(result.error is None for result in results[:6])
+    assert all(isinstance(result.error, DelistedError) for result in results[6:])
     assert "lists no perpetual BTCUSTD" in str(results[6].error)
     assert "did you mean BTCUSDT" in str(results[6].error)
+    assert venue_.count("exchangeInfo") + venue_.count("instruments-info") <= 2
 
 
-def test_open_interest_older_than_the_venue_remembers_begins_later(venue):
-    """Asking for years is no error: the answer begins where the venue's 30 days do."""
-    exchange, url = venue
-    held = next(source(url).fetch(ask(Kind.OPEN_INTEREST, start=JANUARY_31 - 900 * DAY_MS)))
-    assert held.time.size > 3000
-    assert exchange.count("openInterestHist") < 30
+def test_what_a_venue_forgot_is_not_answered_for(shop):
+    """Open interest asked for years begins where the venue's 30 days do, and so does the window answered for."""
+    venue_, url = shop
+    (result,) = fetch(url, ask(Kind.OPEN_INTEREST, start=JANUARY_31 - 900 * DAY_MS))
+    assert result.values.time[0] == JANUARY_31
+    assert result.answered[0] - (NOW - 30 * DAY_MS) == pytest.approx(HOUR_MS, abs=FIVE.ms)
+    assert venue_.count("openInterestHist") < 10
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        Fault(path="klines", status=500),
-        Fault(path="klines"),
-        Fault(path="klines", status=429),
-        Fault(path="exchangeInfo"),
-    ],
-    ids=["500", "dropped", "429", "markets dropped"],
-)
-def test_faults_that_pass_are_retried(venue, histories, fault):
-    """Two failures in a row, then the whole answer."""
-    exchange, url = venue
-    exchange.faults.append(dataclasses.replace(fault, times=2))
-    bars = next(source(url).fetch(ask()))
-    assert same(bars, histories[0]["BTCUSDT"].between(None, (NOW - 5000) // FIVE.ms * FIVE.ms))
+def test_a_reach_that_is_empty_is_answered_for_as_empty():
+    """Windows in the future or before a venue's memory ask nothing and answer for nothing."""
+    moment = Moment(now_ms=NOW, venue_ms=NOW)
+    for kind, start in ((Kind.CANDLES, NOW + DAY_MS), (Kind.FUNDING, NOW + DAY_MS), (Kind.OPEN_INTEREST, 0)):
+        request = ask(kind, start=start, end=start + DAY_MS)
+        reach = reach_of(request, exchange="binanceusdm", listed_ms=None, moment=moment, settle_delay_ms=5000)
+        assert reach.start_ms == reach.end_ms
+        assert reach.answered[0] == reach.answered[1]
 
 
-def test_retry_after_is_obeyed(venue):
-    """The venue asked for 0.6 seconds; the answer takes at least that."""
-    exchange, url = venue
-    exchange.faults.append(Fault(path="klines", status=429, retry_after_s=0.6))
-    began = time.monotonic()
-    assert len(next(source(url).fetch(ask(end=JANUARY_31 + DAY_MS)))) == 288
-    assert time.monotonic() - began > 0.6
+@pytest.mark.parametrize(("bars", "limits"), [(4, ["4"]), (99, ["99"]), (499, ["499"]), (598, ["499", "99"])])
+def test_a_page_asks_for_no_more_weight_than_it_needs(shop, bars, limits):
+    """Four bars cost a weight of one; a long window the fewest weights that bring it."""
+    venue_, url = shop
+    before = venue_.binance_limits.total_weight
+    (result,) = fetch(url, ask(start=CLOSED - bars * FIVE.ms))
+    asked = [call.split("limit=")[1].split("&")[0] for call in venue_.calls if "klines" in call]
+    assert sorted(asked, key=int, reverse=True) == limits
+    assert len(result.values) == bars
+    weight = sum(1 if int(limit) < 100 else 2 for limit in limits)
+    assert venue_.binance_limits.total_weight - before == weight + 2  # and the list of markets, and the time
 
 
-@pytest.mark.parametrize(
-    ("fault", "message"),
-    [
-        (Fault(path="klines", status=500, times=99), r"BTCUSDT candles: \w+ .* after 3 tries"),
-        (Fault(path="klines", times=99), r"BTCUSDT candles: \w+ .* after 3 tries"),
-        (Fault(path="klines", status=418, retry_after_s=7200.0), r"BTCUSDT candles \(asked to wait 7200 s\)"),
-        (Fault(path="klines", status=403, times=99), r"BTCUSDT candles: \w+ "),
-        (Fault(path="klines", times=99, slow_s=0.6), r"BTCUSDT candles: RequestTimeout .* after 3 tries"),
-    ],
-    ids=["500", "dropped", "banned", "forbidden", "slow"],
-)
-def test_faults_that_stay_are_a_source_error_and_nothing_is_made_up(venue, fault, message):
-    """Venue, symbol, kind and cause in one line."""
-    exchange, url = venue
-    exchange.faults.append(fault)
-    with pytest.raises(SourceError, match=f"binanceusdm {message}") as refusal:
-        list(source(url, max_retries=2, timeout_s=0.3).fetch(ask(end=JANUARY_31 + DAY_MS)))
-    assert "\n" not in str(refusal.value)
+@both
+def test_a_session_knows_the_listings_and_asks_for_tickers_once(shop, exchange):
+    """Listings cost nothing; tickers are the venue's last prices and turnover, one call for all."""
+    venue_, url = shop
+    with source(url, exchange).session() as session:
+        calls = len(venue_.calls)
+        listings = session.listings()
+        assert len(venue_.calls) == calls
+        tickers = session.tickers()
+        assert len(venue_.calls) == calls + 1
+    assert [listing.symbol for listing in listings] == [ticker.symbol for ticker in tickers] == sorted(NAMES)
+    assert {(one.quote, one.listed_ms, one.active) for one in listings} == {("USDT", JANUARY_31, True)}
+    day = market().candles.between(NOW - DAY_MS, NOW)
+    assert tickers[0].price == pytest.approx(day.close[-1], rel=0.01)
+    assert tickers[0].turnover_24h == pytest.approx(float((day.close * day.volume).sum()), rel=0.05)
+    assert abs(tickers[0].time_ms - NOW) < 1000
+
+
+def test_the_clock_costs_three_calls_and_a_collect_after_it_none_more(shop):
+    """A check of the last seconds is used again."""
+    venue_, url = shop
+    with source(url).session() as session:
+        session.clock()
+        assert venue_.count("/time") == 3
+        session.collect((ask(start=NOW - HOUR_MS),))
+    assert venue_.count("/time") == 3
+
+
+@pytest.mark.parametrize("interrupted", [KeyboardInterrupt, LookupError])
+def test_a_session_is_closed_whatever_happens(shop, interrupted):
+    """An interrupt in the middle of a page leaves by its own name, and no connection behind."""
+    _, url = shop
+
+    def stop(*_: object) -> None:
+        raise interrupted
+
+    clients = []
+
+    def interrupted_session() -> None:
+        with source(url).session() as session:
+            clients.append(session._client)
+            session.collect([ask(start=NOW - HOUR_MS) for _ in range(40)], on_page=stop)
+
+    with pytest.raises(interrupted):
+        interrupted_session()
+    assert clients[0].api.session is None
 
 
 def test_a_venue_that_is_not_there_is_a_source_error():
     """Connection refused."""
     with pytest.raises(SourceError, match=r"binanceusdm list of markets: ExchangeNotAvailable .* after 2 tries"):
-        list(source("http://127.0.0.1:9", max_retries=1).fetch(ask()))
+        fetch("http://127.0.0.1:9", max_retries=1)
 
 
 def test_a_venue_not_verified_here_is_refused():
     """Names the ones that are."""
-    with pytest.raises(SourceError, match="use binanceusdm or bybit"):
-        list(ExchangeSource(ExchangeOptions(exchange="kraken")).fetch(ask()))
+    source_ = ExchangeSource(ExchangeOptions(exchange="kraken"))
+    with pytest.raises(SourceError, match="use binanceusdm or bybit"), source_.session():
+        pass
 
 
-def test_bars_that_break_a_rule_do_not_leave_the_source(venue, histories):
+def test_bars_that_break_a_rule_do_not_leave_the_source(shop):
     """A venue that answers with a crossed bar is refused by name."""
-    exchange, url = venue
-    bars = histories[0]["BTCUSDT"]
+    venue_, url = shop
+    bars = market().candles
     high = bars.high.copy()
     high[10] = bars.low[10] / 2
-    exchange.markets["BTCUSDT"] = LoopbackMarket(candles=dataclasses.replace(bars, high=high))
+    venue_.markets["BTCUSDT"] = dataclasses.replace(market(), candles=dataclasses.replace(bars, high=high))
     with pytest.raises(SourceError, match="binanceusdm answered with BTCUSDT: high below low at row 10"):
-        list(source(url).fetch(ask()))
+        raise fetch(url)[0].error
 
 
-def test_funding_denser_than_a_page_is_asked_for_again_in_halves(venue):
-    """Settlements every 20 minutes overflow hourly pages; none is lost."""
-    exchange, url = venue
+@both
+def test_funding_denser_than_a_page_is_asked_for_again_in_halves(shop, exchange):
+    """Settlements every three minutes overflow their pages; none is lost."""
+    venue_, url = shop
     times = np.arange(JANUARY_31, NOW, HOUR_MS // 20, dtype=np.int64)
     dense = FundingStamps(symbol="BTCUSDT", time=times, rate=np.full(times.size, 1e-5))
-    exchange.markets["BTCUSDT"] = dataclasses.replace(exchange.markets["BTCUSDT"], funding=dense)
-    assert next(source(url).fetch(ask(Kind.FUNDING))).time.tolist() == times.tolist()
+    venue_.markets["BTCUSDT"] = dataclasses.replace(market(), funding=dense)
+    (result,) = fetch(url, ask(Kind.FUNDING), exchange=exchange)
+    assert result.values.time.tolist() == times.tolist()
 
 
-def test_calls_in_flight_are_bounded_and_run_side_by_side(venue):
+@both
+def test_a_period_the_venue_does_not_measure_is_refused(shop, exchange):
+    """Open interest every minute is an error, not the interest of another period."""
+    minute = dataclasses.replace(FIVE, ms=60_000)
+    request = dataclasses.replace(ask(Kind.OPEN_INTEREST), timeframe=minute)
+    with pytest.raises(SourceError, match=f"{exchange} has no open interest every 1m"):
+        raise fetch(shop[1], request, exchange=exchange)[0].error
+
+
+def test_calls_in_flight_are_bounded_and_run_side_by_side(shop):
     """With slow answers, more than one call runs at once but never more than allowed."""
-    exchange, url = venue
-    exchange.faults.append(Fault(path="klines", times=99, slow_s=0.05))
-    source(url, concurrency=3).collect((ask(), ask(symbol="ETHUSDT")))
-    assert 2 <= exchange.most_at_once <= 3
+    venue_, url = shop
+    venue_.faults.append(Fault(path="klines", times=99, slow_s=0.05))
+    fetch(url, ask(), ask(symbol="ETHUSDT"), concurrency=3)
+    assert 2 <= venue_.most_at_once <= 3
 
 
-def test_the_venues_own_clock_is_asked(venue):
-    """Not this machine's."""
-    _, url = venue
-    assert source(url).server_time() == NOW
+def test_the_limit_that_binance_announces_is_kept():
+    """More is asked than fits into one window of the venue, which refuses nothing."""
+    shop = venue()
+    shop.binance_limits = limits = BinanceLimits(enforce=True, weight=12, window_s=1)
+    with run_in_thread(shop) as url:
+        (result,) = fetch(url, rate_limit=True, rate_share=0.5)
+    assert result.error is None
+    assert limits.total_weight == 16
+    assert (limits.refusals, limits.windows["weight"].most <= 12) == (0, True)
+
+
+def test_the_reset_that_bybit_tells_is_waited_for():
+    """Calls beyond its limit are refused under HTTP 200 with the time of the reset; after it all are answered."""
+    shop = venue()
+    shop.bybit_limits = limits = BybitLimits(enforce=True, calls=10, window_s=0.4)
+    with run_in_thread(shop) as url:
+        results = fetch(url, *(ask(start=NOW - HOUR_MS) for _ in range(24)), exchange="bybit", max_retries=9)
+    assert all(result.error is None for result in results)
+    assert limits.refusals > 0
 
 
 def test_pages_tile_the_window():
@@ -202,3 +229,10 @@ def test_pages_tile_the_window():
     assert pages[-1] == (900, 1051)
     assert all(left[1] == right[0] for left, right in pairwise(pages))
     assert page_windows(5, 5, step_ms=10, rows=3) == []
+
+
+def test_a_closed_venue_survives_pickling():
+    """Its time crosses process borders with it."""
+    error = pickle.loads(pickle.dumps(VenueClosedError("bybit", because="it banned us", until_ms=NOW)))
+    assert error.until_ms == NOW
+    assert "bybit is left alone until 2025-02-11 00:01 UTC: it banned us" in str(error)

@@ -1,5 +1,6 @@
-"""Market files: three layouts, every time spelling, and a clear no for everything else."""
+"""Market files: every layout but the archives', every time spelling, and a clear no for everything else."""
 
+import zipfile
 from contextlib import suppress
 
 import numpy as np
@@ -202,7 +203,7 @@ def test_a_stretch_of_longer_bars_is_refused(tmp_path):
 
 
 def test_asking_for_another_timeframe_than_the_file_holds_is_refused(tmp_path):
-    """Hourly bars lie on the 5m grid, but they are not 5m bars; and a folder of 5m files holds no 1h."""
+    """Hourly bars lie on the 5m grid, but they are not 5m bars; and a folder of 5m files holds no 1m."""
     bars = walk(50)
     bars.open_time[:] = JANUARY_31 + 3_600_000 * np.arange(50)
     with pytest.raises(CandleError, match="60 minutes apart, not 5"):
@@ -210,8 +211,38 @@ def test_asking_for_another_timeframe_than_the_file_holds_is_refused(tmp_path):
     assert FileSource(tmp_path).candles("BTCUSDT").timeframe.name == "1h"
     (tmp_path / "kinds" / "candles_5m").mkdir(parents=True)
     pq.write_table(table(walk(50)), tmp_path / "kinds" / "candles_5m" / "BTCUSDT.parquet")
-    with pytest.raises(SourceError, match=r"candles of 5m, none of 1h.*ask for 5m"):
-        FileSource(tmp_path / "kinds").candles("BTCUSDT", Timeframe.parse("1h"))
+    with pytest.raises(SourceError, match=r"candles of 5m, none of 1m.*ask for 5m"):
+        FileSource(tmp_path / "kinds").candles("BTCUSDT", Timeframe.parse("1m"))
+
+
+def by_kind(folder, bars, name):
+    """One Parquet file in a folder of its timeframe."""
+    (folder / name).mkdir(exist_ok=True)
+    pq.write_table(table(bars), folder / name / "BTCUSDT.parquet")
+
+
+@pytest.mark.parametrize("name", ["BTCUSDT.csv", "BTCUSDT.zip"])
+def test_one_file_is_a_source(tmp_path, name):
+    """Its name says the market; other files beside it are left alone."""
+    text = csv_text(walk(50))
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(tmp_path / name, "w") as pack:
+            pack.writestr("BTCUSDT.csv", text)
+    else:
+        (tmp_path / name).write_text(text)
+    (tmp_path / "ETHUSDT.csv").write_text(csv_text(walk(50)))
+    source = FileSource(tmp_path / name)
+    assert (source.name, source.symbols()) == (f"files:{name}", ("BTCUSDT",))
+    assert same(source.candles("BTCUSDT", FIVE), walk(50))
+
+
+def test_one_file_of_a_folder_by_kind_is_a_source(tmp_path):
+    """The folder tells its timeframe; a name that tells no market is refused."""
+    by_kind(tmp_path, walk(50), "candles_5m")
+    assert FileSource(tmp_path / "candles_5m" / "BTCUSDT.parquet").timeframes("BTCUSDT") == (FIVE,)
+    (tmp_path / "my candles.csv").write_text(csv_text(walk(50)))
+    with pytest.raises(SourceError, match=r"my candles.csv: its name is no market's.*name it as BTCUSDT.csv"):
+        FileSource(tmp_path / "my candles.csv")
 
 
 def test_three_bars_are_refused(tmp_path):

@@ -18,6 +18,9 @@ MAY_BE_MISSING = {
     "paper_trades": {"exit_ms", "net", "gross", "funding", "barrier"},
     "outcomes": {"net_long", "net_short"},
     "parity_runs": {"first_mismatch"},
+    "gaps": {"source", "asked_at", "healed_at"},
+    "universe_members": {"rank", "turnover", "price", "age_days"},
+    "venues": {"clock_skew_ms", "checked_at", "answered_at", "closed_until", "why"},
 }
 
 

@@ -56,14 +56,15 @@ def test_interval_covers_the_true_mean_of_overlapping_labels():
     """The 95% interval misses the truth about 5% of the time; treating bars as independent misses most of the time."""
     rng = np.random.default_rng(4)
     blocked = naive = 0
-    for _ in range(200):
+    for world in range(200):
         sample = series(overlapping(2400, rng, mean=0.3))
         wide = block_bootstrap_mean(sample, horizon_bars=HORIZON, seed=1, resamples=300)
-        narrow = block_bootstrap_mean(sample, horizon_bars=1, block_bars=1, seed=1, resamples=300)
         blocked += wide.low <= 0.3 <= wide.high
-        naive += narrow.low <= 0.3 <= narrow.high
+        if world < 40:
+            narrow = block_bootstrap_mean(sample, horizon_bars=1, block_bars=1, seed=1, resamples=300)
+            naive += narrow.low <= 0.3 <= narrow.high
     assert blocked >= 180
-    assert naive <= 120
+    assert naive <= 24
 
 
 def test_effect_of_the_stated_size_is_found_with_the_stated_power():

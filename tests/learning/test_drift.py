@@ -55,7 +55,7 @@ def test_false_alarms_stay_at_the_stated_rate_on_autocorrelated_columns(phi):
     alarms = fixed = 0
     worlds, window = 100, 288
     for _ in range(worlds):
-        rows = autocorrelated((WINDOWS + 2) * window, rng, phi=phi)
+        rows = autocorrelated((WINDOWS + 2) * window, rng, phi=phi, columns=4)
         reference, thresholds = calibrated(rows[: WINDOWS * window], window=window)
         got = check_drift(rows[-window:], reference, thresholds)
         alarms += got.verdict != DriftVerdict.NONE

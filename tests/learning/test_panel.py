@@ -51,6 +51,32 @@ def test_rows_with_a_reason_are_left_out():
     assert panel.bar_index.tolist() == [FIRST + i for i in range(50) if i not in {0, 7, 49}]
 
 
+def test_rows_outside_the_universe_are_left_out():
+    """Only bars at which the market was a member stay, with the trades they would have had anyway."""
+    histories = planted_histories(bars=200, symbols=2)
+    member = np.zeros(200, dtype=bool)
+    member[50:120] = True
+    member[60] = False
+    whole = build_panel(histories, contract=CONTRACT, spec=SPEC)
+    panel = build_panel([histories[0], replace(histories[1], member=member)], contract=CONTRACT, spec=SPEC)
+    mine = panel.symbol_id == 1
+    assert panel.bar_index[mine].tolist() == [FIRST + i for i in range(50, 120) if i != 60]
+    assert (panel.symbol_id == 0).sum() == 200
+    same = (whole.symbol_id == 1) & np.isin(whole.bar_index, panel.bar_index[mine])
+    for name in ("X", "y", "net", "exit_index", "carry"):
+        np.testing.assert_array_equal(getattr(panel, name)[mine], getattr(whole, name)[same], err_msg=name)
+
+
+def test_membership_of_other_bars_is_refused():
+    """As many bars of membership as of features, or a row would be judged by another bar's."""
+    history = planted_histories(bars=30, symbols=1)[0]
+    with pytest.raises(PanelError, match="29 bars of membership, 30 of features"):
+        build_panel([replace(history, member=np.ones(29, dtype=bool))], contract=CONTRACT, spec=SPEC)
+    nobody = replace(history, member=np.zeros(30, dtype=bool))
+    with pytest.raises(PanelError, match="outside the universe"):
+        build_panel([nobody], contract=CONTRACT, spec=SPEC)
+
+
 def test_features_may_reach_further_than_the_bars():
     """Rows without a bar of their own in the path are left out, and the others keep their index."""
     history = planted_histories(bars=50, symbols=1)[0]

@@ -15,13 +15,19 @@ from features.contract import FeatureContract, running_contract
 from features.inputs import BarInputs
 from infra.database import database_url, open_database
 from infra.settings import load_settings
-from registry.bundle import BundleParts, seal
+from registry.bundle import BundleParts, load_bundle, seal
 from registry.canonical import sha256_hex
+from registry.catalog import record_bundle
 from registry.manifest import MANIFEST, manifest_bytes, read_sealed
 from registry.mlflow_store import ModelStore
 from registry.predictors import ModelPart
 from registry.scaler import Scaler
+from tests.forked import ForkServer
+from tests.registry.desk import Desk
 from tests.registry.made_bundles import SPEC, Sealed, assemble, made_up_bars, train_models
+
+Reseal = Callable[[dict[str, bytes | None]], str]
+_NAMES = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +90,7 @@ def copied(sealed: Sealed, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def reseal(copied: Path) -> Callable[[dict[str, bytes | None]], str]:
+def reseal(copied: Path) -> Reseal:
     """Change files of the copy (None removes one) and write a fitting manifest, as an attacker could."""
 
     def change(changes: dict[str, bytes | None]) -> str:
@@ -106,9 +112,6 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         yield opened
 
 
-_NAMES = itertools.count()
-
-
 @pytest.fixture(scope="session")
 def mlflow_uri(engine: Engine) -> str:
     with warnings.catch_warnings():
@@ -121,3 +124,49 @@ def mlflow_uri(engine: Engine) -> str:
 def store(mlflow_uri: str, tmp_path: Path) -> ModelStore:
     """A registered model of its own in one shared MLflow database."""
     return ModelStore(mlflow_uri, artifact_root=tmp_path / "artifacts", model_name=f"model-{next(_NAMES)}")
+
+
+@pytest.fixture(scope="session")
+def shelf(
+    engine: Engine,
+    mlflow_uri: str,
+    sealed: Sealed,
+    others: tuple[Sealed, ...],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> ModelStore:
+    """Three bundles registered once, as versions 1, 2 and 3."""
+    made = ModelStore(mlflow_uri, artifact_root=tmp_path_factory.mktemp("artifacts"), model_name="shelf")
+    for at, one in enumerate((sealed, *others), start=1):
+        assert made.log_and_register(one.directory, one.hash, params={}, metrics={}, tags={}) == at
+        loaded = load_bundle(one.directory, expected_hash=one.hash)
+        record_bundle(engine, loaded, model_name=made.model_name, version=at)
+    return made
+
+
+@pytest.fixture
+def desk(engine: Engine, shelf: ModelStore, sealed: Sealed, others: tuple[Sealed, ...]) -> Desk:
+    """A registered model of its own, whose versions share the runs and artifacts of the shelf."""
+    store = ModelStore(shelf.tracking_uri, artifact_root=shelf.artifact_root, model_name=f"desk-{next(_NAMES)}")
+    client = store._client
+    client.create_registered_model(store.model_name)
+    for at in (1, 2, 3):
+        held = client.get_model_version(shelf.model_name, str(at))
+        client.create_model_version(store.model_name, source=held.source, run_id=held.run_id, tags=held.tags)
+    return Desk(engine=engine, store=store, bundles=(sealed, *others))
+
+
+_WARM_UP = """
+import psycopg
+import mlflow.pyfunc, mlflow.store.model_registry.sqlalchemy_store, mlflow.store.tracking.sqlalchemy_store
+from registry import mlflow_store, promotion
+from registry.load import load_bundle
+load_bundle({directory!r}, expected_hash=None)
+"""
+
+
+@pytest.fixture(scope="session")
+def forks(sealed: Sealed) -> Iterator[ForkServer]:
+    """Processes to kill that have loaded a bundle and imported what MLflow imports at its first question."""
+    server = ForkServer(_WARM_UP.format(directory=str(sealed.directory)))
+    yield server
+    server.close()

@@ -1,9 +1,6 @@
 """Real MLflow on a real PostgreSQL."""
 
-import os
 import signal
-import subprocess
-import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +11,8 @@ import pytest
 
 from registry.bundle import load_bundle
 from registry.errors import BundleError, StoreError
-from registry.mlflow_store import ModelStore
+from registry.mlflow_store import ForeignVersion, ModelStore
+from tests.forked import ForkServer
 from tests.registry.made_bundles import Sealed
 
 pytestmark = pytest.mark.integration
@@ -166,18 +164,42 @@ def test_a_registry_that_is_down_says_so(tmp_path: Path) -> None:
         gone.versions()
 
 
-def test_a_version_that_is_no_bundle_is_refused(store: ModelStore, sealed: Sealed) -> None:
-    """Something else registered under the name is not taken for a bundle."""
+def test_a_version_that_is_no_bundle_is_listed_as_such_and_refused(
+    store: ModelStore, sealed: Sealed, tmp_path: Path
+) -> None:
+    """Something else registered under the name hides no bundle and is not taken for one."""
     register(store, sealed)
     store._client.create_model_version(store.model_name, source="file:///tmp/x")
-    with pytest.raises(StoreError, match=r"version 2 .* has no bundle hash"):
-        store.version(2)
+    store.set_alias("challenger", 2)
+    bundle, foreign = store.versions()
+    assert (bundle.version, bundle.bundle_hash) == (1, sealed.hash)
+    assert isinstance(foreign, ForeignVersion)
+    assert (foreign.version, foreign.aliases) == (2, ("challenger",))
+    for ask in (lambda: store.version(2), lambda: store.download(2, tmp_path / "got")):
+        with pytest.raises(StoreError, match=r"version 2 of 'model-\d+' is not a Lockstep bundle"):
+            ask()
+
+
+def test_a_version_that_does_not_exist_is_named_beside_those_that_do(
+    store: ModelStore, sealed: Sealed, tmp_path: Path
+) -> None:
+    """The registry is not blamed for a number that was mistyped, whether nothing is there or something is."""
+    with pytest.raises(StoreError, match=r"version 99 .* does not exist: nothing is registered .* train first"):
+        store.version(99)
+    register(store, sealed)
+    for at in range(2, 13):
+        store._client.create_model_version(store.model_name, source="file:///tmp/x")
+        assert store.has_version(at)
+    store._client.delete_model_version(store.model_name, "12")
+    for ask in (lambda: store.version(12), lambda: store.download(12, tmp_path / "got")):
+        with pytest.raises(StoreError, match=r"version 12 .* does not exist: its versions are \.\.\. 2, 3, .*, 11\. "):
+            ask()
+    assert not store.has_version(12)
 
 
 _KILLED = """
-import os, signal, sys, warnings
-warnings.simplefilter("ignore")
-from registry.mlflow_store import ModelStore
+import os, signal, sys
+from registry.mlflow_store import ForeignVersion, ModelStore
 store = ModelStore(sys.argv[1], artifact_root=sys.argv[2], model_name=sys.argv[3])
 client = store._client
 method = sys.argv[6]
@@ -201,18 +223,12 @@ store.log_and_register(sys.argv[4], sys.argv[5], params={"a": 1}, metrics={}, ta
     ],
 )
 def test_killed_while_registering_a_second_try_gives_one_version(
-    store: ModelStore, sealed: Sealed, method: str, when: str
+    store: ModelStore, sealed: Sealed, forks: ForkServer, method: str, when: str
 ) -> None:
     """SIGKILL at each step: afterwards there is one version of the bundle, and no run is left running."""
     arguments = [store.tracking_uri, str(store.artifact_root), store.model_name, str(sealed.directory), sealed.hash]
-    done = subprocess.run(
-        [sys.executable, "-c", _KILLED, *arguments, method, when],
-        capture_output=True,
-        check=False,
-        timeout=120,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    done = forks.run(_KILLED, *arguments, method, when)
+    assert done.code == -signal.SIGKILL, done.err
     version = register(store, sealed)
     assert [one.bundle_hash for one in store.versions()] == [sealed.hash]
     assert version == 1

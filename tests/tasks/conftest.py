@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from infra.bootstrap import App, open_app
+from tests.tasks.universe_homes import make_home  # noqa: F401  a fixture
 
 DAYS = 8
 SYMBOLS = ("SYNBTCUSDT", "SYNETHUSDT")

@@ -8,7 +8,8 @@ from sqlalchemy import select
 from infra.tables import coverage
 from market.errors import LockstepError
 from market.timeframe import DAY_MS
-from tasks.collecting import backfill_files, backfill_synthetic, measure
+from tasks.collecting import backfill_files, backfill_synthetic
+from tasks.coverage import measure
 from tasks.symbols import SYNTHETIC_START_MS, check_files, file_symbols
 from tests.infra.lake_data import FIVE, walk
 from tests.tasks.conftest import DAYS, SYMBOLS

@@ -3,12 +3,10 @@
 import json
 
 import numpy as np
-import pytest
 
 from infra.settings import load_settings
 from learning.shadow import ShadowEvidence
 from tasks.deciding import profile_of
-from tasks.progress import report, reporting
 from tasks.shadow_evidence import restored_skill
 from tasks.training_evidence import json_ready
 
@@ -39,16 +37,3 @@ def test_settings_replace_single_thresholds_of_the_profile(tmp_path):
     strict = profile_of(load_settings(tmp_path, environ={}, overrides=given | {"gates.profile": "strict"}))
     assert strict.threshold("shadow_resolved_min") == 300
     assert profile_of(load_settings(tmp_path, environ={})).threshold("walk_forward_sharpe_min") == 0.0
-
-
-def test_progress_reaches_whoever_listens_and_only_while_they_do():
-    """Nested listeners take turns; an error gives the seat back."""
-    heard: list[tuple[str, int, int]] = []
-    report("nobody", 0, 1)
-    with reporting(lambda *what: heard.append(what)):
-        report("train", 1, 2)
-        with pytest.raises(ZeroDivisionError), reporting(lambda *_: 1 / 0):
-            report("hidden", 1, 2)
-        report("train", 2, 2)
-    report("nobody", 1, 1)
-    assert heard == [("train", 1, 2), ("train", 2, 2)]

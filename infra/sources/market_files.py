@@ -1,0 +1,140 @@
+"""What does one market file say?
+
+Its rows as checked market values. Nothing is sorted, filled or repaired: a file that breaks a rule is refused by name,
+with the row and the remedy. The one thing dropped is an exact repeat of an open interest stamp, of which the last is
+kept, as the venue's archives repeat stamps; zeros there stay as they are and mean missing.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from infra.errors import SourceError
+from infra.open_interest import OpenInterestStamps, check_open_interest
+from infra.sources.catalogue import FoundFile
+from infra.sources.frames import number_column, read_frame, require_columns, time_column
+from market.candles import Candles, Ints, check_candles, infer_timeframe
+from market.errors import CandleError, LockstepError, SymbolError
+from market.funding import FundingStamps, check_funding
+from market.resample import divides
+from market.symbols import venue_symbol
+from market.timeframe import Timeframe
+
+__all__ = ["MIN_BARS", "naming", "read_candles", "read_funding", "read_open_interest", "too_few"]
+
+MIN_BARS = 12
+_PRICES = ("open", "high", "low", "close", "volume")
+_RATES = ("funding_rate", "last_funding_rate", "open")  # ours, Binance's archive, freqtrade
+_HELD = ("open_interest", "sum_open_interest")
+_T = TypeVar("_T")
+
+
+def read_candles(file: FoundFile, asked: Timeframe | None) -> Candles:
+    """Checked candles of the length they have; ``asked`` is what a plain file, which does not say, is taken for."""
+    frame = _frame(file)
+    times = time_column(file.path, frame, require_columns(file.path, frame, _PRICES))
+    values = {name: number_column(file.path, frame, name) for name in _PRICES}
+    candles = Candles(
+        symbol=file.symbol,
+        timeframe=file.timeframe or _told_by_bars(file, times, asked),
+        open_time=times,
+        open=values["open"],
+        high=values["high"],
+        low=values["low"],
+        close=values["close"],
+        volume=values["volume"],
+    )
+    naming(file.path.name, lambda: check_candles(candles))
+    _refuse_marks(file.path, frame, candles)
+    return candles
+
+
+def read_funding(file: FoundFile) -> FundingStamps:
+    """Checked settlements."""
+    frame = _frame(file)
+    rate = _first_of(_RATES, frame)
+    time = time_column(file.path, frame, require_columns(file.path, frame, (rate,)))
+    stamps = FundingStamps(symbol=file.symbol, time=time, rate=number_column(file.path, frame, rate))
+    naming(file.path.name, lambda: check_funding(stamps))
+    return stamps
+
+
+def read_open_interest(file: FoundFile) -> OpenInterestStamps:
+    """Checked raw stamps, exact repeats dropped."""
+    frame = _frame(file)
+    held = _first_of(_HELD, frame)
+    times = time_column(file.path, frame, require_columns(file.path, frame, (held,)))
+    value = number_column(file.path, frame, held)
+    keep = np.append(np.diff(times) != 0, True)
+    stamps = OpenInterestStamps(symbol=file.symbol, time=times[keep], value=value[keep])
+    naming(file.path.name, lambda: check_open_interest(stamps))
+    return stamps
+
+
+def naming(name: str, rule: Callable[[], _T]) -> _T:
+    """Run a rule of the market; let its error name the file."""
+    try:
+        return rule()
+    except LockstepError as error:
+        raise type(error)(f"{name}: {error.what}", why=error.why, remedy=error.remedy) from error
+
+
+def too_few(name: str, bars: int) -> CandleError:
+    """The refusal of a history that is too short for anything."""
+    return CandleError(
+        f"{name}: {bars} bar(s)",
+        why=f"fewer than {MIN_BARS} do not even tell their own timeframe",
+        remedy="provide a longer history: training wants weeks, one decision needs days of warm-up",
+    )
+
+
+def _frame(file: FoundFile) -> dict[str, Any]:
+    """The columns of the file, which must not name another market than the file's name does."""
+    frame = read_frame(file.path)
+    names = frame.get("symbol")
+    if file.part_of is not None and names is not None and pa.types.is_string(names.type):
+        other = next((name for name in names.unique().to_pylist() if _another(name, file.symbol)), None)
+        if other is not None:
+            raise SourceError(
+                f"{file.path.name}: its column symbol says {other}",
+                why=f"rows of another market would enter as {file.symbol}",
+                remedy="download the file again from the archive",
+            )
+    return frame
+
+
+def _another(name: str | None, symbol: str) -> bool:
+    try:
+        return venue_symbol(name or "") != symbol
+    except SymbolError:
+        return True
+
+
+def _first_of(names: tuple[str, ...], frame: dict[str, Any]) -> str:
+    return next((name for name in names if name in frame), names[0])
+
+
+def _told_by_bars(file: FoundFile, times: Ints, asked: Timeframe | None) -> Timeframe:
+    if times.size < MIN_BARS:
+        raise too_few(file.path.name, times.size)
+    steps, count = np.unique(np.diff(times), return_counts=True)
+    if asked is not None:
+        usual = Timeframe(int(steps[np.argmax(count)]))
+        return usual if usual.ms > 0 and divides(usual, asked) else asked
+    if steps[0] <= 0:  # let the rules of candles name the row
+        return Timeframe(1)
+    found = infer_timeframe(times, symbol=file.symbol)
+    return naming(file.path.name, lambda: Timeframe.parse(found.name))
+
+
+def _refuse_marks(path: Path, frame: dict[str, Any], candles: Candles) -> None:
+    """Refuse the archive's mark, index and premium bars, which bear the names of klines but were never traded."""
+    if "count" in frame and not candles.volume.any() and (number_column(path, frame, "count") > 0).any():
+        raise SourceError(
+            f"{path.name}: bars without any volume, though their column count is above zero",
+            why="mark and index prices have such bars: nobody traded at them",
+            remedy="download the file of the same name from the archive's folder klines",
+        )

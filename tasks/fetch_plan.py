@@ -1,0 +1,191 @@
+"""What has to be asked of a venue now?
+
+Only what nobody has answered for and what a venue may still change: the last bars are always asked for again, funding
+once a settlement can have come, open interest once a slot has closed. Windows are half-open ms UTC. Long ones are cut
+into parts, each stored as it arrives, so that a killed process loses little. Nothing here asks, stores or has a clock.
+
+    >>> cut([(0, 10)], [(2, 4), (7, 8)])
+    ((0, 2), (4, 7), (8, 10))
+    >>> joined([(0, 2), (3, 5), (9, 10)], apart_ms=1)
+    ((0, 5), (9, 10))
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from infra.fetched_windows import Span
+from infra.sources.protocol import FetchRequest, Kind
+from market.candles import Ints
+from market.timeframe import HOUR_MS, MINUTE_MS, Timeframe
+
+__all__ = [
+    "Known",
+    "Window",
+    "backfill_requests",
+    "collect_requests",
+    "cut",
+    "final_end",
+    "held_runs",
+    "joined",
+    "open_interest_period",
+    "steps_of",
+]
+
+_PART_STEPS = 10_000
+# Held bars between two holes are asked for again where they are so few that a request more would cost as much.
+_JOIN_BARS = 500
+# Offered by every venue that is spoken here.
+_PERIODS_MS = tuple(minutes * MINUTE_MS for minutes in (5, 15, 30, 60, 240, 1440))
+# What a venue gave nothing for, it may still bring for so long after the moment it belongs to.
+_PATIENCE_MS = {Kind.CANDLES: 15 * MINUTE_MS, Kind.FUNDING: MINUTE_MS, Kind.OPEN_INTEREST: 30 * MINUTE_MS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What a home knows of one market: whether its lake holds bars of it, and the windows answered for, per kind."""
+
+    in_lake: bool
+    answered: Mapping[Kind, Sequence[Span]]
+
+    def missing(self, kind: Kind, start_ms: int, end_ms: int) -> tuple[Span, ...]:
+        """What was never answered for; a market the lake has lost is asked for again, whatever was answered."""
+        return cut([(start_ms, end_ms)], self.answered.get(kind, ()) if self.in_lake else ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The times wanted, ``[start_ms, end_ms)``, and the moment they are wanted at: later times do not exist yet."""
+
+    timeframe: Timeframe
+    start_ms: int
+    end_ms: int
+    now_ms: int
+    settle_delay_ms: int
+
+    @property
+    def candles(self) -> Span:
+        """Open times of the closed bars in the window."""
+        step = self.timeframe.ms
+        closed = (self.now_ms - self.settle_delay_ms) // step * step
+        return _ceil(self.start_ms, step), min(_ceil(self.end_ms, step), closed)
+
+    @property
+    def stamps(self) -> Span:
+        """Times of the stamps that can be there."""
+        return self.start_ms, min(self.end_ms, self.now_ms + 1)
+
+
+def collect_requests(known: Mapping[str, Known], window: Window, *, revise_bars: int) -> tuple[FetchRequest, ...]:
+    """What is due, symbol by symbol: the last ``revise_bars`` closed bars, and whatever nobody answered for."""
+    first, closed = window.candles
+    requests: list[FetchRequest] = []
+    for symbol, one in known.items():
+        new = one.missing(Kind.CANDLES, first, closed)
+        tail = new[-1][0] if new and new[-1][1] == closed else closed
+        again = (max(first, tail - revise_bars * window.timeframe.ms), closed)
+        requests += _requests(symbol, Kind.CANDLES, window.timeframe, joined([*new, again]))
+        requests += _stamps(symbol, one, window)
+    return tuple(requests)
+
+
+def backfill_requests(
+    known: Mapping[str, Known], held: Mapping[str, Sequence[Span]], window: Window
+) -> tuple[FetchRequest, ...]:
+    """What of the window the venue was never asked for, symbol by symbol; bars the lake ``held`` are left out."""
+    apart_ms = _JOIN_BARS * window.timeframe.ms
+    requests: list[FetchRequest] = []
+    for symbol, one in known.items():
+        new = cut(one.missing(Kind.CANDLES, *window.candles), held.get(symbol, ()))
+        requests += _requests(symbol, Kind.CANDLES, window.timeframe, joined(new, apart_ms=apart_ms))
+        requests += _stamps(symbol, one, window)
+    return tuple(requests)
+
+
+def final_end(request: FetchRequest, *, answered_end_ms: int, newest_ms: int | None, now_ms: int) -> int:
+    """Up to where an answer is final: behind its newest row, and beyond it once the venue has had time to bring more.
+
+    A venue publishes late. Were its silence about the last minutes taken for an answer, what it published a moment
+    later would never be asked for.
+    """
+    width = request.timeframe.ms if request.kind is Kind.CANDLES else 1
+    patient = (now_ms - _PATIENCE_MS[request.kind]) // width * width - (width if width > 1 else 0)
+    seen = request.start_ms if newest_ms is None else min(newest_ms + width, request.end_ms)
+    return max(seen, min(answered_end_ms, patient), request.start_ms)
+
+
+def held_runs(open_times: Ints, timeframe: Timeframe) -> tuple[Span, ...]:
+    """Unbroken runs of bars, from the open times of those there are: ``(n,) int64``, oldest first."""
+    if open_times.size == 0:
+        return ()
+    breaks = np.flatnonzero(np.diff(open_times) > timeframe.ms)
+    starts = open_times[np.concatenate(([0], breaks + 1))]
+    ends = open_times[np.concatenate((breaks, [open_times.size - 1]))] + timeframe.ms
+    return tuple(zip(starts.tolist(), ends.tolist(), strict=True))
+
+
+def open_interest_period(timeframe: Timeframe) -> Timeframe:
+    """The longest period open interest comes in that divides the bar; the shortest there is for shorter bars.
+
+    >>> [open_interest_period(Timeframe.parse(name)).name for name in ("1m", "5m", "2h", "1d")]
+    ['5m', '5m', '1h', '1d']
+    """
+    return Timeframe(max((ms for ms in _PERIODS_MS if timeframe.ms % ms == 0), default=_PERIODS_MS[0]))
+
+
+def steps_of(request: FetchRequest) -> int:
+    """The most rows this request can bring, where nothing is off the grid."""
+    return max(-(-(request.end_ms - request.start_ms) // _step(request.kind, request.timeframe)), 0)
+
+
+def cut(spans: Sequence[Span], away: Sequence[Span]) -> tuple[Span, ...]:
+    """The parts of ``spans`` outside ``away``; both sorted and disjoint, empty parts left out."""
+    left: list[Span] = []
+    for lo, hi in spans:
+        at = lo
+        for start, end in away:
+            if end > at and start < hi:
+                left.append((at, min(start, hi)))
+                at = max(at, end)
+        left.append((at, hi))
+    return tuple((lo, hi) for lo, hi in left if lo < hi)
+
+
+def joined(spans: Sequence[Span], *, apart_ms: int = 0) -> tuple[Span, ...]:
+    """The same spans, sorted, those at most ``apart_ms`` apart made one."""
+    found: list[Span] = []
+    for lo, hi in sorted(span for span in spans if span[0] < span[1]):
+        if found and lo - found[-1][1] <= apart_ms:
+            found[-1] = (found[-1][0], max(found[-1][1], hi))
+        else:
+            found.append((lo, hi))
+    return tuple(found)
+
+
+def _stamps(symbol: str, known: Known, window: Window) -> Iterator[FetchRequest]:
+    """Funding and open interest, where a whole hour or the end of a period lies in what was not answered for."""
+    for kind, timeframe in (
+        (Kind.FUNDING, window.timeframe),
+        (Kind.OPEN_INTEREST, open_interest_period(window.timeframe)),
+    ):
+        step = _step(kind, timeframe)
+        due = [(lo, hi) for lo, hi in known.missing(kind, *window.stamps) if _ceil(lo, step) < hi]
+        yield from _requests(symbol, kind, timeframe, due)
+
+
+def _requests(symbol: str, kind: Kind, timeframe: Timeframe, spans: Sequence[Span]) -> Iterator[FetchRequest]:
+    """The spans in parts that are stored one by one."""
+    part_ms = _PART_STEPS * _step(kind, timeframe)
+    for start, end in spans:
+        for lo in range(start, end, part_ms):
+            hi = min(lo + part_ms, end)
+            yield FetchRequest(symbol=symbol, kind=kind, timeframe=timeframe, start_ms=lo, end_ms=hi)
+
+
+def _step(kind: Kind, timeframe: Timeframe) -> int:
+    return HOUR_MS if kind is Kind.FUNDING else timeframe.ms
+
+
+def _ceil(time_ms: int, step: int) -> int:
+    return -(-time_ms // step) * step
