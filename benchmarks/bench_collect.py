@@ -28,7 +28,8 @@ from infra.sources.exchange import ExchangeSource
 from market.candles import Candles
 from market.funding import FundingStamps
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS, Timeframe
-from tasks.exchange import backfill_from, collect_from, exchange_options
+from tasks.exchange import backfill_from, collect_from
+from tasks.venue import exchange_options
 from tests.loopback_exchange import BinanceLimits, LoopbackExchange, LoopbackMarket, run_in_thread
 
 FIVE = Timeframe.parse("5m")

@@ -1,7 +1,7 @@
 """``lockstep backfill`` and ``collect``: market data into the lake."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +11,7 @@ from cli.flow_runner import run_and_show
 from cli.options import Files, Home, Json, Symbols, command, day_ms, home_path, split_symbols
 from cli.output import out, table
 from market.timeframe import as_utc
+from tasks.moments import moment_of
 
 __all__ = ["register"]
 
@@ -90,7 +91,7 @@ def collect(symbols: Symbols = None, home: Home = Path(".lockstep"), as_json: Js
 
 
 def _moment(time_ms: int | None) -> datetime | None:
-    return None if time_ms is None else datetime.fromtimestamp(time_ms / 1000, tz=UTC)
+    return None if time_ms is None else moment_of(time_ms)
 
 
 def _checked_symbols(home: Path, files: Path, wanted: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,8 +1,7 @@
 """How complete is a candle history, and where are its holes?
 
 Coverage counts real bars against the absolute grid over a stated window. A hole is a run of bars the history does not
-have; a quiet run is a run of bars that exist but traded nothing (an outage or a dead contract looks like that). Nothing
-is repaired here: the answer is a value that reports, gates and the operator read.
+have. Nothing is repaired here: the answer is a value that reports, gates and the operator read.
 """
 
 from dataclasses import dataclass
@@ -10,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from market.candles import Candles, Ints
-from market.runs import BarRun, runs_of
+from market.runs import BarRun
+from market.spans import next_on_grid
 from market.timeframe import Timeframe
 
 __all__ = ["Coverage", "holes_of", "measure_coverage"]
@@ -22,7 +22,7 @@ class Coverage:
 
     ``first_ms`` and ``last_ms`` are the first and last open times found (None in an empty window), ``share`` is
     ``rows / expected`` (0.0 where nothing was expected), ``gaps`` the holes oldest first, holes at both ends of the
-    window included, ``quiet`` the runs of at least ``quiet_bars`` bars without volume.
+    window included.
     """
 
     symbol: str
@@ -35,8 +35,6 @@ class Coverage:
     rows: int
     share: float
     gaps: tuple[BarRun, ...]
-    zero_volume: int
-    quiet: tuple[BarRun, ...]
 
     @property
     def missing(self) -> int:
@@ -44,17 +42,14 @@ class Coverage:
         return self.expected - self.rows
 
 
-def measure_coverage(
-    candles: Candles, *, start_ms: int | None = None, end_ms: int | None = None, quiet_bars: int = 12
-) -> Coverage:
+def measure_coverage(candles: Candles, *, start_ms: int | None = None, end_ms: int | None = None) -> Coverage:
     """Measure checked candles over ``[start_ms, end_ms)``; None takes the first bar and the end of the last."""
     step = candles.timeframe.ms
     inside = candles.between(start_ms, end_ms)
     times = inside.open_time
-    lo = _ceil(start_ms, step) if start_ms is not None else (int(times[0]) if times.size else 0)
-    hi = _ceil(end_ms, step) if end_ms is not None else (int(times[-1]) + step if times.size else lo)
+    lo = next_on_grid(start_ms, step) if start_ms is not None else (int(times[0]) if times.size else 0)
+    hi = next_on_grid(end_ms, step) if end_ms is not None else (int(times[-1]) + step if times.size else lo)
     expected = max((hi - lo) // step, 0)
-    silent = inside.volume == 0
     return Coverage(
         symbol=candles.symbol,
         timeframe=candles.timeframe,
@@ -66,13 +61,7 @@ def measure_coverage(
         rows=len(inside),
         share=len(inside) / expected if expected else 0.0,
         gaps=holes_of(times, lo=lo, hi=hi, step=step),
-        zero_volume=int(silent.sum()),
-        quiet=runs_of(times, silent, step_ms=step, at_least=quiet_bars),
     )
-
-
-def _ceil(time_ms: int, step: int) -> int:
-    return -(-time_ms // step) * step
 
 
 def holes_of(times: Ints, *, lo: int, hi: int, step: int) -> tuple[BarRun, ...]:

@@ -11,19 +11,9 @@ from dataclasses import dataclass
 from sqlalchemy import BigInteger, Connection, Engine, Text, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
-__all__ = [
-    "FetchedWindow",
-    "Span",
-    "fetched",
-    "fetched_many",
-    "mark_fetched",
-    "mark_many",
-    "read_fetched",
-    "unfetched",
-    "unfetched_many",
-]
+from market.spans import Span
 
-Span = tuple[int, int]
+__all__ = ["FetchedWindow", "fetched_many", "mark_many", "read_fetched"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,19 +49,6 @@ _MARK = text(
     """
 ).bindparams(*_ARRAYS)
 
-_UNFETCHED = text(
-    """
-    SELECT asked.n, lower(part) AS start_ms, upper(part) AS end_ms
-    FROM unnest(:symbols, :kinds, :timeframes, :sources, :starts, :ends) WITH ORDINALITY
-        AS asked (symbol, kind, timeframe, source, start_ms, end_ms, n)
-    LEFT JOIN fetched_windows USING (symbol, kind, timeframe, source)
-    CROSS JOIN LATERAL unnest(
-        int8multirange(int8range(asked.start_ms, asked.end_ms)) - coalesce(windows, int8multirange())
-    ) AS part
-    ORDER BY asked.n, lower(part)
-    """
-).bindparams(*_ARRAYS)
-
 _FETCHED = text(
     """
     SELECT symbol, lower(part) AS start_ms, upper(part) AS end_ms
@@ -88,14 +65,6 @@ _FETCHED = text(
 ).bindparams(bindparam("symbols", type_=ARRAY(Text)))
 
 
-def mark_fetched(
-    engine: Engine, *, symbol: str, kind: str, timeframe: str, source: str, start_ms: int, end_ms: int
-) -> None:
-    """Remember that ``source`` answered for ``[start_ms, end_ms)``; an empty window changes nothing."""
-    one = FetchedWindow(symbol=symbol, kind=kind, timeframe=timeframe, source=source, start_ms=start_ms, end_ms=end_ms)
-    mark_many(engine, [one])
-
-
 def mark_many(engine: Engine, windows: Sequence[FetchedWindow]) -> None:
     """Remember many answered windows in one statement; the same symbol may come several times."""
     answered = [one for one in windows if one.start_ms < one.end_ms]
@@ -104,34 +73,10 @@ def mark_many(engine: Engine, windows: Sequence[FetchedWindow]) -> None:
             connection.execute(_MARK, _arrays(answered))
 
 
-def unfetched(
-    engine: Engine, *, symbol: str, kind: str, timeframe: str, source: str, start_ms: int, end_ms: int
-) -> tuple[Span, ...]:
-    """The parts of ``[start_ms, end_ms)`` that ``source`` never answered for, half-open, oldest first."""
-    one = FetchedWindow(symbol=symbol, kind=kind, timeframe=timeframe, source=source, start_ms=start_ms, end_ms=end_ms)
-    return unfetched_many(engine, [one])[0]
-
-
-def unfetched_many(engine: Engine, windows: Sequence[FetchedWindow]) -> tuple[tuple[Span, ...], ...]:
-    """``unfetched`` of each window, in the order given, in one round trip."""
-    found: list[list[Span]] = [[] for _ in windows]
-    asked = [(n, one) for n, one in enumerate(windows) if one.start_ms < one.end_ms]
-    if asked:
-        with engine.connect() as connection:
-            for row in connection.execute(_UNFETCHED, _arrays([one for _, one in asked])):
-                found[asked[row.n - 1][0]].append((row.start_ms, row.end_ms))
-    return tuple(tuple(parts) for parts in found)
-
-
-def fetched(engine: Engine, *, symbol: str, kind: str, timeframe: str, source: str | None = None) -> tuple[Span, ...]:
-    """The windows answered for, oldest first and disjoint; of all sources together when ``source`` is None."""
-    return fetched_many(engine, symbols=[symbol], kind=kind, timeframe=timeframe, source=source)[symbol]
-
-
 def fetched_many(
     engine: Engine, *, symbols: Sequence[str], kind: str, timeframe: str, source: str | None = None
 ) -> dict[str, tuple[Span, ...]]:
-    """``fetched`` of each symbol in one round trip; a symbol nobody answered for has no windows."""
+    """Per symbol the windows answered for, oldest first and disjoint; of all sources together where it is None."""
     with engine.connect() as connection:
         return read_fetched(connection, symbols=symbols, kind=kind, timeframe=timeframe, source=source)
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
 
-from infra.gap_spans import Span, subtract
 from infra.tables import gaps
+from market.spans import Span, subtract
 from market.timeframe import Timeframe
 
 __all__ = [

@@ -13,11 +13,11 @@ from sqlalchemy import Engine, func, select
 from infra.coverage import holes_of
 from infra.fetched_windows import read_fetched
 from infra.gap_ledger import Gap, GapStatus, Piece, changes_of, note_asked, open_gaps, read_open, write_changes
-from infra.gap_spans import Span, intersect, subtract, whole_bars
 from infra.lake import Lake
 from infra.locks import lock_key
 from infra.sources.protocol import Kind
 from market.candles import Ints
+from market.spans import Span, intersect, next_on_grid, subtract, whole_bars
 from market.timeframe import Timeframe
 
 __all__ = ["Gap", "GapStatus", "note_asked", "open_gaps", "scan_gaps"]
@@ -53,7 +53,7 @@ def scan_gaps(
             if seen is None:
                 continue
             times, scope = seen
-            holes = [(run.first_ms, run.last_ms + step) for run in holes_of(times, lo=scope[0], hi=scope[1], step=step)]
+            holes = [run.span(step) for run in holes_of(times, lo=scope[0], hi=scope[1], step=step)]
             pieces = _pieces(holes, whole_bars(asked[symbol], step), source) + _beyond(known[symbol], scope, step)
             changes = changes_of(known[symbol], _joined(pieces), step=step, now=now)
             write_changes(connection, changes, symbol=symbol, timeframe=timeframe)
@@ -67,7 +67,7 @@ def _seen(
     """Open times of the bars in the window, and the part of it in which a bar could be missing; both on the grid."""
     step = timeframe.ms
     end = end_ms // step * step
-    start = None if start_ms is None else -(-start_ms // step) * step
+    start = None if start_ms is None else next_on_grid(start_ms, step)
     if start is not None and start >= end:
         return None
     times = lake.candles(symbol, timeframe, start_ms=start, end_ms=end).open_time

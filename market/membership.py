@@ -17,21 +17,9 @@ from numpy.typing import NDArray
 
 from market.candles import Ints
 
-__all__ = ["Membership", "members_mask", "uncovered"]
+__all__ = ["Membership", "uncovered"]
 
 Bools = NDArray[np.bool_]
-
-
-def members_mask(taken_ms: Ints, member: Bools, times_ms: Ints) -> Bools:
-    """``(n,)`` whether the last snapshot taken at or before each of ``times_ms (n,)`` has the market as a member.
-
-    ``taken_ms (k,)`` ascending, ``member (k,)`` what each snapshot says.
-    """
-    if taken_ms.size == 0:
-        return np.zeros(times_ms.size, dtype=np.bool_)
-    last = np.searchsorted(taken_ms, times_ms, side="right") - 1
-    found: Bools = (last >= 0) & member[np.maximum(last, 0)]
-    return found
 
 
 def uncovered(taken_ms: Ints, *, start_ms: int, end_ms: int, max_age_ms: int) -> tuple[int, int] | None:
@@ -54,8 +42,12 @@ class Membership:
     members: tuple[frozenset[str], ...]
 
     def mask(self, symbol: str, times_ms: Ints) -> Bools:
-        """``(n,)`` whether the market was a member at each of ``times_ms (n,)``."""
-        return members_mask(self.taken_ms, self._says(symbol), times_ms)
+        """``(n,)`` whether the last snapshot taken at or before each of ``times_ms (n,)`` has the market."""
+        if self.taken_ms.size == 0:
+            return np.zeros(times_ms.size, dtype=np.bool_)
+        last = np.searchsorted(self.taken_ms, times_ms, side="right") - 1
+        found: Bools = (last >= 0) & self._says(symbol)[np.maximum(last, 0)]
+        return found
 
     def left_ms(self, symbol: str) -> int | None:
         """When the market left for the last time; None while it is a member, 0 when it never was."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from market.candles import Ints
+from market.spans import Span
 
 __all__ = ["BarRun", "runs_of"]
 
@@ -25,6 +26,10 @@ class BarRun:
     first_ms: int
     last_ms: int
     bars: int
+
+    def span(self, step_ms: int) -> Span:
+        """Half-open, from the open of the first bar to the close of the last."""
+        return self.first_ms, self.last_ms + step_ms
 
 
 def runs_of(times: Ints, chosen: NDArray[np.bool_], *, step_ms: int, at_least: int = 1) -> tuple[BarRun, ...]:

@@ -7,43 +7,36 @@ request that fails is reported and never filled in. The result is plain JSON; ``
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy import Engine
 
 from infra.bootstrap import App, open_app
-from infra.errors import SourceError
 from infra.fetched_windows import fetched_many
 from infra.gaps import Gap, open_gaps, scan_gaps
 from infra.heartbeats import beat
 from infra.locks import exclusive
-from infra.settings import Settings
-from infra.sources.exchange import ExchangeOptions, ExchangeSource, VenueSession
-from infra.sources.exchange_errors import VenueClosedError
-from infra.sources.protocol import FetchRequest, Kind
-from infra.venues import close_venue, record_answer, record_check, require_open
+from infra.sources.exchange import ExchangeSource, VenueSession
+from infra.sources.protocol import Kind
 from market.errors import LockstepError
+from market.runs import runs_of
+from market.spans import Span
 from market.symbols import is_synthetic, venue_symbol
-from market.timeframe import DAY_MS, Timeframe
+from market.timeframe import DAY_MS, HOUR_MS, Timeframe
 from tasks.coverage import renew
-from tasks.fetch_plan import Known, Window, backfill_requests, collect_requests, held_runs, open_interest_period
-from tasks.fetching import Fetching, Found, Run, fetch_all
+from tasks.fetch_plan import Known, Window, backfill_requests, collect_requests, open_interest_period
+from tasks.fetching import Found, Run, fetch_all
 from tasks.origins import refuse_other_venues
 from tasks.plan import timeframe_of
 from tasks.symbols import symbols_to_collect
+from tasks.venue import check_clock, exchange_options, require_same_clock, venue_session
 
-__all__ = [
-    "backfill_exchange",
-    "backfill_from",
-    "collect_from",
-    "collect_newest",
-    "exchange_options",
-    "note_closed",
-    "venue_session",
-]
+__all__ = ["backfill_exchange", "backfill_from", "collect_from", "collect_newest"]
+
+# What happened earlier than so long ago is history to a collection, known since it happened.
+_NEWS_MS = HOUR_MS
 
 
 @task(cache_policy=NO_CACHE)
@@ -81,59 +74,26 @@ def backfill_exchange(
         return backfill_from(app, source, symbols=chosen, start_ms=start_ms, end_ms=end_ms)
 
 
-def exchange_options(settings: Settings, *, exchange: str | None = None) -> ExchangeOptions:
-    """How this home talks to its venue, or to another one."""
-    d = settings.data
-    return ExchangeOptions(
-        exchange=exchange or d.exchange,
-        url=d.exchange_url,
-        timeout_s=d.request_timeout_s,
-        max_retries=d.max_retries,
-        max_failures=d.max_failures,
-        rate_share=d.rate_share,
-        settle_delay_ms=d.settle_delay_s * 1000,
-    )
-
-
-@contextmanager
-def venue_session(engine: Engine, source: ExchangeSource) -> Iterator[VenueSession]:
-    """A session with the venue, if it may be asked now; that it closed is remembered."""
-    require_open(engine, source.name)
-    try:
-        with source.session() as session:
-            yield session
-    except VenueClosedError as error:
-        note_closed(engine, error)
-        raise
-
-
-def note_closed(engine: Engine, error: VenueClosedError) -> None:
-    """Remember until when the venue is not to be asked."""
-    until = datetime.fromtimestamp(error.until_ms / 1000, tz=UTC)
-    close_venue(engine, error.exchange, until=until, why=error.because)
-
-
 def collect_from(
     app: App, source: ExchangeSource, *, symbols: Sequence[str], now_ms: int | None = None
 ) -> dict[str, Any]:
     """``collect_newest`` in stores that are open; ``now_ms`` takes the place of this machine's clock."""
     with _venue(app, source, symbols) as session:
-        check = session.clock()
-        ours = check.local_ms if now_ms is None else now_ms
-        skew_ms = check.venue_ms - ours
-        record_check(app.engine, source.name, clock_skew_ms=skew_ms)
-        if abs(skew_ms) > 1000 * app.settings.data.max_clock_skew_s:
-            raise _wrong_clock(source.name, skew_ms, app.settings.data.max_clock_skew_s)
+        check = check_clock(app.engine, session, source.name, now_ms=now_ms)
+        require_same_clock(app, check, source.name, why="by a wrong clock a bar that still forms looks final")
+        ours = check.local_ms
         oldest = ours - app.settings.data.history_days * DAY_MS
-        window = _window(app, start_ms=oldest, end_ms=ours + 1, now_ms=min(ours, check.venue_ms))
+        window = _window(app, start_ms=oldest, end_ms=ours + 1, now_ms=check.slower_ms)
         # Everybody's answers count: what files brought is not asked of a venue at every run.
         known = _known(app, symbols, window.timeframe, source=None)
         requests = collect_requests(known, window, revise_bars=app.settings.data.revise_bars)
-        run = Run(stage="collect", source=source.name, now_ms=window.now_ms, known_at_ms=ours)
-        found = _fetch(app, session, run, requests, known)
+        run = Run(
+            stage="collect", source=source.name, now_ms=window.now_ms, known_at_ms=ours, news_from_ms=ours - _NEWS_MS
+        )
+        found = fetch_all(app, session, run, requests, in_lake=_in_lake(known))
         since_ms = min((one.start_ms for one in requests if one.kind is Kind.CANDLES), default=oldest)
         gaps = _scan(app, run, found, symbols, window, start_ms=since_ms)
-        result = _result(app, run, found, symbols, gaps) | {"clock_skew_ms": skew_ms}
+        result = _result(app, run, found, symbols, gaps) | {"clock_skew_ms": check.skew_ms}
         coverage = renew(app, symbols=result["symbols"], gaps=gaps, source=source.name, since_ms=since_ms)
         return {**result, "coverage": coverage}
 
@@ -146,15 +106,14 @@ def backfill_from(
     A clock that is wrong does no harm here: by the earlier of both clocks, a bar that still forms is never final.
     """
     with _venue(app, source, symbols) as session:
-        check = session.clock()
-        record_check(app.engine, source.name, clock_skew_ms=check.skew_ms)
-        now_ms = min(check.local_ms, check.venue_ms)
+        check = check_clock(app.engine, session, source.name)
+        now_ms = check.slower_ms
         window = _window(app, start_ms=start_ms, end_ms=now_ms + 1 if end_ms is None else end_ms, now_ms=now_ms)
         known = _known(app, symbols, window.timeframe, source=source.name)
-        held = {symbol: _held(app, symbol, window) for symbol, one in known.items() if one.in_lake}
+        held = {symbol: _held(app, symbol, window) for symbol in _in_lake(known)}
         requests = backfill_requests(known, held, window)
-        run = Run(stage="backfill", source=source.name, now_ms=now_ms, known_at_ms=None)
-        found = _fetch(app, session, run, requests, known)
+        run = Run(stage="backfill", source=source.name, now_ms=now_ms, known_at_ms=check.local_ms, news_from_ms=None)
+        found = fetch_all(app, session, run, requests, in_lake=_in_lake(known))
         gaps = _scan(app, run, found, symbols, window, start_ms=None)
         return _result(app, run, found, symbols, gaps) | {"clock_skew_ms": check.skew_ms}
 
@@ -166,19 +125,6 @@ def _venue(app: App, source: ExchangeSource, symbols: Sequence[str]) -> Iterator
     refuse_other_venues(app, symbols, timeframe_of(app.settings), venue=source.name)
     with venue_session(app.engine, source) as session:
         yield session
-
-
-def _fetch(
-    app: App, session: VenueSession, run: Run, requests: Sequence[FetchRequest], known: dict[str, Known]
-) -> Found:
-    held = frozenset(symbol for symbol, one in known.items() if one.in_lake)
-    found = fetch_all(session, Fetching(app, run, requests, in_lake=held), requests, now_ms=run.now_ms)
-    found.delisted |= held & {one.symbol for one in session.listings() if not one.active}
-    if found.closed is not None:
-        note_closed(app.engine, found.closed)
-    if found.requests:
-        record_answer(app.engine, run.source)
-    return found
 
 
 def _scan(
@@ -213,23 +159,8 @@ def _result(app: App, run: Run, found: Found, symbols: Sequence[str], gaps: Sequ
         "open_gaps": len(gaps),
         "missing_bars": sum(gap.bars for gap in gaps),
         "delisted": sorted(found.delisted),
-        "failed": {name: {kind: str(error) for kind, error in kinds.items()} for name, kinds in found.failed.items()},
-        "incomplete": _incomplete(found, len(symbols)),
-    }
-
-
-def _incomplete(found: Found, asked: int) -> dict[str, str] | None:
-    """Why the run failed, in the words of its first failure; None if it did not."""
-    causes = [error for kinds in found.failed.values() for error in kinds.values()]
-    first = found.closed or next(iter(causes), None)
-    if first is None:
-        return None
-    others = len(found.failed) - 1
-    more = f"; {others} more of {asked} symbols failed" if others > 0 else ""
-    return {
-        "what": f"{first.what}{more}",
-        "why": f"{first.why}; what did arrive ({found.new_rows:,} new rows) is stored",
-        "remedy": first.remedy,
+        "failed": found.failures(),
+        "incomplete": found.incomplete(asked=len(symbols)),
     }
 
 
@@ -247,9 +178,15 @@ def _known(app: App, symbols: Sequence[str], timeframe: Timeframe, *, source: st
     }
 
 
-def _held(app: App, symbol: str, window: Window) -> tuple[tuple[int, int], ...]:
-    start, end = window.candles
-    return held_runs(app.lake.candles(symbol, window.timeframe, start_ms=start, end_ms=end).open_time, window.timeframe)
+def _in_lake(known: dict[str, Known]) -> frozenset[str]:
+    return frozenset(symbol for symbol, one in known.items() if one.in_lake)
+
+
+def _held(app: App, symbol: str, window: Window) -> list[Span]:
+    """The bars of the window that the lake holds."""
+    (start, end), step = window.candles, window.timeframe.ms
+    times = app.lake.candles(symbol, window.timeframe, start_ms=start, end_ms=end).open_time
+    return [run.span(step) for run in runs_of(times, np.ones(times.size, dtype=np.bool_), step_ms=step)]
 
 
 def _window(app: App, *, start_ms: int, end_ms: int, now_ms: int) -> Window:
@@ -275,11 +212,3 @@ def _refuse_synthetic(symbols: Sequence[str]) -> None:
                 why="no exchange trades it",
                 remedy="name real symbols with --symbols, for example BTCUSDT",
             )
-
-
-def _wrong_clock(venue: str, skew_ms: int, permitted_s: float) -> SourceError:
-    return SourceError(
-        f"the clock of {venue} is {skew_ms / 1000:+.1f} s from ours, and {permitted_s:g} s are permitted",
-        why="by a wrong clock a bar that still forms looks final; nothing was asked for and nothing stored",
-        remedy="correct the clock of this machine (NTP); if it is right, collect again when the venue's is",
-    )

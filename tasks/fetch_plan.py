@@ -3,21 +3,14 @@
 Only what nobody has answered for and what a venue may still change: the last bars are always asked for again, funding
 once a settlement can have come, open interest once a slot has closed. Windows are half-open ms UTC. Long ones are cut
 into parts, each stored as it arrives, so that a killed process loses little. Nothing here asks, stores or has a clock.
-
-    >>> cut([(0, 10)], [(2, 4), (7, 8)])
-    ((0, 2), (4, 7), (8, 10))
-    >>> joined([(0, 2), (3, 5), (9, 10)], apart_ms=1)
-    ((0, 5), (9, 10))
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from infra.fetched_windows import Span
+from infra.sources.exchange_calls import OPEN_INTEREST_PERIODS
 from infra.sources.protocol import FetchRequest, Kind
-from market.candles import Ints
+from market.spans import Span, joined, next_on_grid, subtract
 from market.timeframe import HOUR_MS, MINUTE_MS, Timeframe
 
 __all__ = [
@@ -25,10 +18,8 @@ __all__ = [
     "Window",
     "backfill_requests",
     "collect_requests",
-    "cut",
     "final_end",
-    "held_runs",
-    "joined",
+    "heal_requests",
     "open_interest_period",
     "steps_of",
 ]
@@ -36,8 +27,7 @@ __all__ = [
 _PART_STEPS = 10_000
 # Held bars between two holes are asked for again where they are so few that a request more would cost as much.
 _JOIN_BARS = 500
-# Offered by every venue that is spoken here.
-_PERIODS_MS = tuple(minutes * MINUTE_MS for minutes in (5, 15, 30, 60, 240, 1440))
+_PERIODS_MS = tuple(Timeframe.parse(name).ms for name in OPEN_INTEREST_PERIODS)
 # What a venue gave nothing for, it may still bring for so long after the moment it belongs to.
 _PATIENCE_MS = {Kind.CANDLES: 15 * MINUTE_MS, Kind.FUNDING: MINUTE_MS, Kind.OPEN_INTEREST: 30 * MINUTE_MS}
 
@@ -49,9 +39,9 @@ class Known:
     in_lake: bool
     answered: Mapping[Kind, Sequence[Span]]
 
-    def missing(self, kind: Kind, start_ms: int, end_ms: int) -> tuple[Span, ...]:
+    def missing(self, kind: Kind, start_ms: int, end_ms: int) -> list[Span]:
         """What was never answered for; a market the lake has lost is asked for again, whatever was answered."""
-        return cut([(start_ms, end_ms)], self.answered.get(kind, ()) if self.in_lake else ())
+        return subtract([(start_ms, end_ms)], self.answered.get(kind, ()) if self.in_lake else ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +59,7 @@ class Window:
         """Open times of the closed bars in the window."""
         step = self.timeframe.ms
         closed = (self.now_ms - self.settle_delay_ms) // step * step
-        return _ceil(self.start_ms, step), min(_ceil(self.end_ms, step), closed)
+        return next_on_grid(self.start_ms, step), min(next_on_grid(self.end_ms, step), closed)
 
     @property
     def stamps(self) -> Span:
@@ -97,10 +87,19 @@ def backfill_requests(
     apart_ms = _JOIN_BARS * window.timeframe.ms
     requests: list[FetchRequest] = []
     for symbol, one in known.items():
-        new = cut(one.missing(Kind.CANDLES, *window.candles), held.get(symbol, ()))
-        requests += _requests(symbol, Kind.CANDLES, window.timeframe, joined(new, apart_ms=apart_ms))
+        new = subtract(one.missing(Kind.CANDLES, *window.candles), held.get(symbol, ()))
+        requests += _requests(symbol, Kind.CANDLES, window.timeframe, joined(new, apart=apart_ms))
         requests += _stamps(symbol, one, window)
     return tuple(requests)
+
+
+def heal_requests(holes: Mapping[str, Sequence[Span]], timeframe: Timeframe) -> tuple[FetchRequest, ...]:
+    """What to ask for so that these holes are filled, near ones in one request."""
+    return tuple(
+        request
+        for symbol, spans in holes.items()
+        for request in _requests(symbol, Kind.CANDLES, timeframe, joined(spans, apart=_JOIN_BARS * timeframe.ms))
+    )
 
 
 def final_end(request: FetchRequest, *, answered_end_ms: int, newest_ms: int | None, now_ms: int) -> int:
@@ -113,16 +112,6 @@ def final_end(request: FetchRequest, *, answered_end_ms: int, newest_ms: int | N
     patient = (now_ms - _PATIENCE_MS[request.kind]) // width * width - (width if width > 1 else 0)
     seen = request.start_ms if newest_ms is None else min(newest_ms + width, request.end_ms)
     return max(seen, min(answered_end_ms, patient), request.start_ms)
-
-
-def held_runs(open_times: Ints, timeframe: Timeframe) -> tuple[Span, ...]:
-    """Unbroken runs of bars, from the open times of those there are: ``(n,) int64``, oldest first."""
-    if open_times.size == 0:
-        return ()
-    breaks = np.flatnonzero(np.diff(open_times) > timeframe.ms)
-    starts = open_times[np.concatenate(([0], breaks + 1))]
-    ends = open_times[np.concatenate((breaks, [open_times.size - 1]))] + timeframe.ms
-    return tuple(zip(starts.tolist(), ends.tolist(), strict=True))
 
 
 def open_interest_period(timeframe: Timeframe) -> Timeframe:
@@ -139,30 +128,6 @@ def steps_of(request: FetchRequest) -> int:
     return max(-(-(request.end_ms - request.start_ms) // _step(request.kind, request.timeframe)), 0)
 
 
-def cut(spans: Sequence[Span], away: Sequence[Span]) -> tuple[Span, ...]:
-    """The parts of ``spans`` outside ``away``; both sorted and disjoint, empty parts left out."""
-    left: list[Span] = []
-    for lo, hi in spans:
-        at = lo
-        for start, end in away:
-            if end > at and start < hi:
-                left.append((at, min(start, hi)))
-                at = max(at, end)
-        left.append((at, hi))
-    return tuple((lo, hi) for lo, hi in left if lo < hi)
-
-
-def joined(spans: Sequence[Span], *, apart_ms: int = 0) -> tuple[Span, ...]:
-    """The same spans, sorted, those at most ``apart_ms`` apart made one."""
-    found: list[Span] = []
-    for lo, hi in sorted(span for span in spans if span[0] < span[1]):
-        if found and lo - found[-1][1] <= apart_ms:
-            found[-1] = (found[-1][0], max(found[-1][1], hi))
-        else:
-            found.append((lo, hi))
-    return tuple(found)
-
-
 def _stamps(symbol: str, known: Known, window: Window) -> Iterator[FetchRequest]:
     """Funding and open interest, where a whole hour or the end of a period lies in what was not answered for."""
     for kind, timeframe in (
@@ -170,7 +135,7 @@ def _stamps(symbol: str, known: Known, window: Window) -> Iterator[FetchRequest]
         (Kind.OPEN_INTEREST, open_interest_period(window.timeframe)),
     ):
         step = _step(kind, timeframe)
-        due = [(lo, hi) for lo, hi in known.missing(kind, *window.stamps) if _ceil(lo, step) < hi]
+        due = [(lo, hi) for lo, hi in known.missing(kind, *window.stamps) if next_on_grid(lo, step) < hi]
         yield from _requests(symbol, kind, timeframe, due)
 
 
@@ -185,7 +150,3 @@ def _requests(symbol: str, kind: Kind, timeframe: Timeframe, spans: Sequence[Spa
 
 def _step(kind: Kind, timeframe: Timeframe) -> int:
     return HOUR_MS if kind is Kind.FUNDING else timeframe.ms
-
-
-def _ceil(time_ms: int, step: int) -> int:
-    return -(-time_ms // step) * step

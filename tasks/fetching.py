@@ -1,7 +1,8 @@
 """What became of the requests of one run?
 
 Every answer is stored as it arrives and marked as fetched afterwards, never before: a process killed in between asks
-again, and the lake keeps one copy. What fails is kept by symbol with its cause, and takes nobody else along.
+again, and the lake keeps one copy. What fails is kept by symbol with its cause, and takes nobody else along. History is
+known since it happened, news since it arrived: which rows are which is for the run to say.
 """
 
 import time
@@ -17,27 +18,31 @@ from infra.fetched_windows import FetchedWindow, mark_many
 from infra.sources.exchange import FetchResult, VenueSession
 from infra.sources.exchange_errors import DelistedError, VenueClosedError
 from infra.sources.protocol import FetchRequest, Kind, MarketValues
+from infra.venues import record_answer
 from market.candles import Ints
-from market.timeframe import HOUR_MS
 from tasks.fetch_plan import final_end, steps_of
 from tasks.market_values import append, between, times_of
 from tasks.progress import report
+from tasks.venue import note_closed
 
-__all__ = ["Fetching", "Found", "Run", "fetch_all"]
+__all__ = ["Found", "Run", "fetch_all"]
 
 _AT_ONCE = 512  # requests whose answers may be in memory together
 _MARK_EVERY_S = 0.5
-_RECENT_MS = HOUR_MS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What a run is called, whom it asks and when; recent rows are known since ``known_at_ms`` (None: as old ones)."""
+    """What a run is called, whom it asks, and when by the slower of both clocks.
+
+    Rows from ``news_from_ms`` on are known since ``known_at_ms``; older ones, or all where it is None, are history.
+    """
 
     stage: str
     source: str
     now_ms: int
-    known_at_ms: int | None
+    known_at_ms: int
+    news_from_ms: int | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,9 +56,52 @@ class Found:
     failed: dict[str, dict[str, SourceError]] = field(default_factory=dict)
     closed: VenueClosedError | None = None
 
+    def failures(self) -> dict[str, dict[str, str]]:
+        """Why something could not be had, by symbol and kind, in words."""
+        return {name: {kind: str(error) for kind, error in kinds.items()} for name, kinds in self.failed.items()}
 
-class Fetching:
-    """One run of requests to one venue; ``in_lake`` are the markets whose disappearance is no mistake of ours."""
+    def incomplete(self, *, asked: int) -> dict[str, str] | None:
+        """Why the run failed, in the words of its first failure; None if it did not. ``asked`` counts symbols."""
+        causes = [error for kinds in self.failed.values() for error in kinds.values()]
+        first = self.closed or next(iter(causes), None)
+        if first is None:
+            return None
+        others = len(self.failed) - 1
+        more = f"; {others} more of {asked} symbols failed" if others > 0 else ""
+        return {
+            "what": f"{first.what}{more}",
+            "why": f"{first.why}; what did arrive ({self.new_rows:,} new rows) is stored, the rest is still missing",
+            "remedy": first.remedy,
+        }
+
+
+def fetch_all(
+    app: App, session: VenueSession, run: Run, requests: Sequence[FetchRequest], *, in_lake: frozenset[str]
+) -> Found:
+    """Answer all requests over one session; whatever ends the run, what arrived is stored and marked.
+
+    ``in_lake`` are the markets whose disappearance is no mistake of ours.
+    """
+    fetching = _Fetching(app, run, requests, in_lake=in_lake)
+    found = fetching.found
+    try:
+        for first in range(0, len(requests), _AT_ONCE):
+            batch = requests[first : first + _AT_ONCE]
+            session.collect(batch, now_ms=run.now_ms, on_page=fetching.page, on_result=fetching.store)
+    except VenueClosedError as error:
+        found.closed = error
+    finally:
+        fetching.mark()
+    found.delisted |= in_lake & {one.symbol for one in session.listings() if not one.active}
+    if found.closed is not None:
+        note_closed(app.engine, found.closed)
+    if found.requests:
+        record_answer(app.engine, run.source)
+    return found
+
+
+class _Fetching:
+    """The answers to the requests of one run, as they come."""
 
     def __init__(self, app: App, run: Run, requests: Sequence[FetchRequest], *, in_lake: frozenset[str]) -> None:
         self.found = Found()
@@ -91,11 +139,10 @@ class Fetching:
         if times.size == 0:
             return
         again = int(np.isin(times, self._held(request, times)).sum())
-        known_at_ms, lake, source = self._run.known_at_ms, self._app.lake, self._run.source
-        split = None if known_at_ms is None else known_at_ms - _RECENT_MS
-        stored = append(lake, between(values, None, split), source)
-        if split is not None:
-            stored += append(lake, between(values, split, None), source, known_at_ms=known_at_ms)
+        lake, source, news_from_ms = self._app.lake, self._run.source, self._run.news_from_ms
+        stored = append(lake, between(values, None, news_from_ms), source)
+        if news_from_ms is not None:
+            stored += append(lake, between(values, news_from_ms, None), source, known_at_ms=self._run.known_at_ms)
         revised = max(stored - (times.size - again), 0)
         self.found.revisions += revised
         self.found.new_rows += stored - revised
@@ -129,19 +176,6 @@ class Fetching:
         if isinstance(error, VenueClosedError) and self.found.closed is None:
             self.found.closed = error
         self.found.failed.setdefault(request.symbol, {}).setdefault(str(request.kind), error)
-
-
-def fetch_all(session: VenueSession, fetching: Fetching, requests: Sequence[FetchRequest], *, now_ms: int) -> Found:
-    """Answer all requests over one session; whatever ends the run, what arrived is stored and marked."""
-    try:
-        for first in range(0, len(requests), _AT_ONCE):
-            batch = requests[first : first + _AT_ONCE]
-            session.collect(batch, now_ms=now_ms, on_page=fetching.page, on_result=fetching.store)
-    except VenueClosedError as error:
-        fetching.found.closed = error
-    finally:
-        fetching.mark()
-    return fetching.found
 
 
 class _Meter:

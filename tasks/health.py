@@ -14,9 +14,9 @@ from market.errors import LockstepError
 from registry.deployments import current_champion
 from serving.states import CAUSES
 from serving.status import status
-from tasks.plan import contract_of, timeframe_of
+from tasks.plan import contract_of, timeframe_of, venue_rule
 from tasks.stores import bundle_cache, model_store
-from tasks.venue_rules import venue_rule
+from tasks.symbols import followed_symbols
 
 __all__ = ["examine", "home_status"]
 
@@ -32,7 +32,7 @@ def home_status(home: Path, *, now_ms: int) -> dict[str, Any]:
             app.lake,
             model_name=app.settings.registry.model_name,
             timeframe=timeframe,
-            symbols=app.settings.data.symbols or app.lake.symbols(timeframe),
+            symbols=followed_symbols(app),
             now_ms=now_ms,
             max_age_bars=app.settings.serving.max_age_bars,
             universe_max_age_hours=_universe_max_age_hours(app),

@@ -16,10 +16,10 @@ from serving.lineup import Lineup
 from serving.summary import ServeSummary
 from serving.worker import serve_forever
 from tasks.lineups import champion_lineup
+from tasks.plan import venue_rule
 from tasks.serving import serve_plan, served_symbols
 from tasks.stores import bundle_cache
 from tasks.symbols import symbols_in_use
-from tasks.venue_rules import venue_rule
 
 __all__ = ["serve_live"]
 

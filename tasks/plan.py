@@ -17,6 +17,7 @@ from market.costs import CostModel
 from market.errors import LockstepError
 from market.timeframe import Timeframe
 from registry.policy import DecisionPolicy
+from serving.venue_rule import VenueRule
 
 __all__ = [
     "NotEnoughHistoryError",
@@ -27,6 +28,7 @@ __all__ = [
     "plan_stretches",
     "timeframe_of",
     "training_config",
+    "venue_rule",
 ]
 
 
@@ -95,6 +97,15 @@ def training_config(settings: Settings) -> TrainingConfig:
         xgboost_depth=t.xgboost_depth,
         early_stopping_rounds=t.early_stopping_rounds,
         logistic_c=t.logistic_c,
+    )
+
+
+def venue_rule(settings: Settings) -> VenueRule:
+    """The rule of these settings: clocks agree in every mode, and in live mode the venue answered lately."""
+    return VenueRule(
+        venue=settings.data.exchange,
+        max_clock_skew_ms=int(settings.data.max_clock_skew_s * 1000),
+        answer_needed=settings.serving.mode == "live",
     )
 
 

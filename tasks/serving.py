@@ -17,10 +17,9 @@ from serving.lineup import Lineup, ServePlan
 from serving.outcomes import resolve_outcomes
 from serving.worker import replay, serve_once
 from tasks.lineups import bundle_symbols, champion_lineup, first_seat
-from tasks.plan import barrier_spec, contract_of
+from tasks.plan import barrier_spec, contract_of, venue_rule
 from tasks.progress import report
 from tasks.symbols import symbols_in_use
-from tasks.venue_rules import venue_rule
 from tasks.windows import current_window
 
 __all__ = ["replay_stretch", "serve_latest", "serve_plan", "served_symbols"]

@@ -20,6 +20,7 @@ __all__ = [
     "SYNTHETIC_START_MS",
     "check_files",
     "file_symbols",
+    "followed_symbols",
     "no_universe",
     "symbols_in_use",
     "symbols_to_collect",
@@ -51,21 +52,29 @@ def check_files(folder: str, *, timeframe: Timeframe, symbols: Sequence[str]) ->
         source.history(symbol, timeframe)
 
 
-def symbols_in_use(app: App) -> tuple[str, ...]:
-    """The members of the universe now; with a fixed one the symbols of the settings, or else those of the lake."""
+def followed_symbols(app: App) -> tuple[str, ...]:
+    """The members of the universe now; with a fixed one the symbols of the settings, or else those of the lake.
+
+    None where nothing was decided or stored yet.
+    """
     if app.settings.universe.mode == "turnover":
         newest = newest_snapshot(app.engine, universe_rule(app.settings))
-        if newest is None or not newest.members:
-            raise no_universe()
-        return newest.members
-    found = app.settings.data.symbols or app.lake.symbols(timeframe_of(app.settings))
-    if not found:
-        raise LockstepError(
-            "the lake holds no candles",
-            why="there is nothing to work on",
-            remedy="run lockstep backfill --files DIR, or lockstep demo",
-        )
-    return tuple(found)
+        return () if newest is None else newest.members
+    return tuple(app.settings.data.symbols or app.lake.symbols(timeframe_of(app.settings)))
+
+
+def symbols_in_use(app: App) -> tuple[str, ...]:
+    """``followed_symbols``; raises where there are none."""
+    found = followed_symbols(app)
+    if found:
+        return found
+    if app.settings.universe.mode == "turnover":
+        raise no_universe()
+    raise LockstepError(
+        "the lake holds no candles",
+        why="there is nothing to work on",
+        remedy="run lockstep backfill --files DIR, or lockstep demo",
+    )
 
 
 def symbols_to_collect(app: App) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ its age is told.
 """
 
 import time
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from prefect import task
@@ -15,7 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from infra.bootstrap import App, open_app
 from infra.errors import SourceError
 from infra.heartbeats import beat
-from infra.sources.exchange import ExchangeSource, VenueClosedError
+from infra.sources.exchange import ExchangeSource
 from infra.universe import (
     LAKE_SOURCE,
     UniverseSnapshot,
@@ -27,15 +27,14 @@ from infra.universe import (
     universe_rule,
     utc_day,
 )
-from infra.venues import close_venue, record_check, require_open
 from market.errors import LockstepError
 from market.timeframe import DAY_MS, HOUR_MS, as_utc
 from market.universe import MarketFacts, UniverseRule, select_universe
-from tasks.exchange import exchange_options
 from tasks.plan import timeframe_of
 from tasks.progress import report
 from tasks.universe_facts import LakeMarkets, day_start_ms, first_bars, lake_facts, venue_facts
 from tasks.universe_report import described
+from tasks.venue import check_clock, exchange_options, require_same_clock, venue_session
 
 __all__ = ["build_universe", "refresh_universe"]
 
@@ -108,25 +107,12 @@ def _decide(
 
 def _ask_venue(app: App, now_ms: int) -> tuple[MarketFacts, ...]:
     """What the venue says now, if it may be asked and its clock is ours: the day would be a wrong one otherwise."""
-    data = app.settings.data
-    require_open(app.engine, data.exchange)
-    try:
-        with ExchangeSource(exchange_options(app.settings)).session() as session:
-            skew_ms = session.clock().venue_ms - now_ms
-            record_check(app.engine, data.exchange, clock_skew_ms=skew_ms)
-            if abs(skew_ms) > 1000 * data.max_clock_skew_s:
-                raise SourceError(
-                    f"the clock of {data.exchange} is {skew_ms / 1000:+.1f} s from ours, and {data.max_clock_skew_s:g} "
-                    "s are permitted",
-                    why="a universe would be kept under a moment that is not its own",
-                    remedy="correct the clock of this machine (NTP), then run this again",
-                )
-            tickers = session.tickers()
-            return venue_facts(session.listings(), tickers, quote=app.settings.universe.quote, now_ms=now_ms)
-    except VenueClosedError as error:
-        until = datetime.fromtimestamp(error.until_ms / 1000, tz=UTC)
-        close_venue(app.engine, error.exchange, until=until, why=error.because)
-        raise
+    source = ExchangeSource(exchange_options(app.settings))
+    with venue_session(app.engine, source) as session:
+        check = check_clock(app.engine, session, source.name, now_ms=now_ms)
+        require_same_clock(app, check, source.name, why="a universe would be kept under a moment that is not its own")
+        tickers = session.tickers()
+        return venue_facts(session.listings(), tickers, quote=app.settings.universe.quote, now_ms=now_ms)
 
 
 def _still(error: SourceError, last: UniverseSnapshot | None, app: App, *, now_ms: int) -> SourceError:

@@ -10,8 +10,10 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 __all__ = ["Ended", "ForkServer"]
 
@@ -20,20 +22,21 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How a process ended: its exit code, or minus the signal that killed it, and its standard error."""
+    """How a process ended: its exit code, or minus the signal that killed it, and what it said."""
 
     code: int
+    out: str
     err: str
 
 
 class ForkServer:
     """Runs pieces of code one after another, each in a fork of one process that ran ``warm_up``."""
 
-    def __init__(self, warm_up: str) -> None:
+    def __init__(self, warm_up: str, *, cwd: Path = _ROOT, environment: Mapping[str, str] = os.environ) -> None:
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__)), warm_up],
-            cwd=_ROOT,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(_ROOT)},
+            cwd=cwd,
+            env={**environment, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(_ROOT)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -41,10 +44,20 @@ class ForkServer:
 
     def run(self, code: str, *arguments: object) -> Ended:
         """Run ``code`` with ``arguments`` as its ``sys.argv[1:]`` to whatever end it comes."""
-        request = {"code": code, "arguments": [str(one) for one in arguments]}
+        return self.wait(self.start(code, *arguments))
+
+    def start(self, code: str, *arguments: object) -> int:
+        """The same without waiting for its end: the id of the process, which leads a session of its own."""
+        return int(self._ask({"code": code, "arguments": [str(one) for one in arguments]}))
+
+    def wait(self, pid: int) -> Ended:
+        """How the process with this id ended."""
+        return Ended(**self._ask({"wait": pid}))
+
+    def _ask(self, request: dict[str, object]) -> Any:
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
-        return Ended(**json.loads(self._process.stdout.readline()))
+        return json.loads(self._process.stdout.readline())
 
     def close(self) -> None:
         """End the process."""
@@ -54,22 +67,40 @@ class ForkServer:
 def _serve(warm_up: str) -> None:
     warnings.simplefilter("ignore")
     exec(compile(warm_up, "<warm up>", "exec"), {})
+    said: dict[int, tuple[IO[bytes], IO[bytes]]] = {}
     for line in sys.stdin:
-        sys.stdout.write(json.dumps(_fork(json.loads(line))) + "\n")
+        request = json.loads(line)
+        if "wait" in request:
+            answer: object = _end(request["wait"], *said.pop(request["wait"]))
+        else:
+            files = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115  closed when it is waited for
+            answer = _fork(request, *files)
+            said[answer] = files
+        sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 
 
-def _fork(request: dict[str, object]) -> dict[str, object]:
-    with tempfile.TemporaryFile() as said:
-        pid = os.fork()
-        if pid == 0:
-            os.dup2(said.fileno(), 2)
-            sys.argv = ["-c", *request["arguments"]]
-            exec(compile(request["code"], "<forked>", "exec"), {"__name__": "__main__"})
-            os._exit(0)
-        _, status = os.waitpid(pid, 0)
-        said.seek(0)
-        return {"code": os.waitstatus_to_exitcode(status), "err": said.read().decode(errors="replace")}
+def _fork(request: dict[str, Any], out: IO[bytes], err: IO[bytes]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        for number, file in enumerate((nothing, out.fileno(), err.fileno())):
+            os.dup2(file, number)
+        sys.argv = ["-c", *request["arguments"]]
+        exec(compile(request["code"], "<forked>", "exec"), {"__name__": "__main__"})
+        sys.exit()
+    return pid
+
+
+def _end(pid: int, *said: IO[bytes]) -> dict[str, object]:
+    _, status = os.waitpid(pid, 0)
+    texts = []
+    for file in said:
+        with file:
+            file.seek(0)
+            texts.append(file.read().decode(errors="replace"))
+    return {"code": os.waitstatus_to_exitcode(status), "out": texts[0], "err": texts[1]}
 
 
 if __name__ == "__main__":

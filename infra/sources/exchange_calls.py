@@ -17,7 +17,7 @@ from infra.errors import SourceError
 from infra.sources.protocol import Kind
 from market.timeframe import HOUR_MS, Timeframe
 
-__all__ = ["Answer", "ask_page", "page_cost", "page_rows", "page_step_ms"]
+__all__ = ["OPEN_INTEREST_PERIODS", "Answer", "ask_page", "page_cost", "page_rows", "page_step_ms"]
 
 # Binance counts 2 for up to 499 bars and 5 for up to 1000: 499 bring the most bars for their weight.
 _ROWS = {
@@ -31,7 +31,8 @@ _FIELDS = {
     ("bybit", Kind.OPEN_INTEREST): ("timestamp", "openInterest"),
 }
 _FUNDING_STEP_MS = 4 * HOUR_MS  # as most settle; a page that overflows is cut in two
-_OPEN_INTEREST_PERIODS = ("5m", "15m", "30m", "1h", "4h", "1d")
+OPEN_INTEREST_PERIODS = ("5m", "15m", "30m", "1h", "4h", "1d")
+"""Those that every venue spoken here offers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -106,11 +107,11 @@ def _interval(api: Any, timeframe: Timeframe) -> str:
 
 
 def _period(api: Any, timeframe: Timeframe) -> str:
-    if timeframe.name not in _OPEN_INTEREST_PERIODS:
+    if timeframe.name not in OPEN_INTEREST_PERIODS:
         raise SourceError(
             f"{api.id} has no open interest every {timeframe.name}",
             why="states measured at other times would not be what was asked for",
-            remedy=f"use one of {', '.join(_OPEN_INTEREST_PERIODS)}",
+            remedy=f"use one of {', '.join(OPEN_INTEREST_PERIODS)}",
         )
     return str(api.options["intervals"][timeframe.name]) if api.id == "bybit" else timeframe.name
 

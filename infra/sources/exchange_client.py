@@ -85,19 +85,22 @@ class ExchangeClient:
         """Await ``ask()`` with retries, at ``cost`` of the limit of ``kind``; ``what`` names the call in the error."""
         import ccxt
 
-        lane = self.lanes[kind]
+        lane, weight = self.lanes[kind], self.lanes[Kind.CANDLES].pace
         for attempt in range(self.options.max_retries + 1):
             try:
                 async with lane.slots:
                     await lane.pace.turn(cost)
+                    if lane.pace is not weight:  # a limit of its own comes on top of the one that all calls share
+                        await weight.turn(1.0)
                     self.breaker.check()
                     answer = await ask()
             except (ccxt.BaseError, OSError) as error:
                 if not can_pass(error):
                     raise self._refused(what, error) from error
+                self._heed(what, error)
                 if attempt == self.options.max_retries:
                     raise self._gave_up(what, error, attempt + 1) from error
-                await self._pause(what, error, attempt)
+                await self._pause(error, attempt)
             else:
                 self.breaker.answered()
                 return answer
@@ -124,13 +127,17 @@ class ExchangeClient:
             self.api.markets_loading = None
             raise ccxt.BadResponse(f"{self.options.exchange} lists no perpetual at all")
 
-    async def _pause(self, what: str, error: Exception, attempt: int) -> None:
+    def _heed(self, what: str, error: Exception) -> None:
+        """Leave the venue alone where it asks for more time than we wait."""
+        asked = retry_after_s(error)
+        if (asked or 0.0) > _LONGEST_PAUSE_S or (is_ban(error) and asked is None):
+            self.breaker.open(f"{what}: {cause(error)}", pause_s=asked)
+
+    async def _pause(self, error: Exception, attempt: int) -> None:
         """Wait before the next try; where the venue is throttling us, with all other calls."""
         import ccxt
 
         asked = retry_after_s(error)
-        if (asked or 0.0) > _LONGEST_PAUSE_S or (is_ban(error) and asked is None):
-            self.breaker.open(f"{what}: {cause(error)}", pause_s=asked)
         # Jitter only spreads calls in time; no value that is stored depends on it.
         bound = min(self.options.first_pause_s * 2.0**attempt, _LONGEST_PAUSE_S)
         wait = max(asked or 0.0, random.uniform(0.0, bound))  # noqa: S311

@@ -24,6 +24,11 @@ class ClockCheck:
         """How far the venue's clock is ahead of ours."""
         return self.venue_ms - self.local_ms
 
+    @property
+    def slower_ms(self) -> int:
+        """What has passed by both clocks has passed."""
+        return min(self.venue_ms, self.local_ms)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:

@@ -22,13 +22,14 @@ from infra.sources.protocol import FetchRequest, Kind, MarketValues
 from market.candles import Candles, check_candles
 from market.errors import MarketError
 from market.funding import FundingStamps, check_funding
+from market.spans import next_on_grid
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS
+
+__all__ = ["Moment", "Reach", "fetch_values", "page_windows", "reach_of", "side_by_side"]
 
 # The oldest markets have bars from weeks before the date that the venue gives for their listing.
 _DATED_WELL_SINCE_MS = 1_609_459_200_000  # 2021-01-01
 _LISTED_EARLIER_MS = 31 * DAY_MS
-__all__ = ["Moment", "Reach", "fetch_values", "page_windows", "reach_of", "side_by_side"]
-
 _OPEN_INTEREST_DAYS = {"binanceusdm": 30}  # the venue forgets older open interest
 _Table = NDArray[np.float64]
 _T = TypeVar("_T")
@@ -71,13 +72,13 @@ def reach_of(
     end, final = min(request.end_ms, now + 1), now - MINUTE_MS
     if request.kind is Kind.CANDLES:
         final = (now - settle_delay_ms) // step * step
-        start, end = -(-start // step) * step, min(-(-request.end_ms // step) * step, final)
+        start, end = next_on_grid(start, step), min(next_on_grid(request.end_ms, step), final)
     answered = request.start_ms
     if request.kind is Kind.OPEN_INTEREST:
         final = now - step
         if exchange in _OPEN_INTEREST_DAYS:
             oldest = moment.venue_ms - _OPEN_INTEREST_DAYS[exchange] * DAY_MS + HOUR_MS
-            start = answered = max(start, -(-oldest // step) * step)
+            start = answered = max(start, next_on_grid(oldest, step))
     if listed_ms is not None:
         earliest = listed_ms if listed_ms >= _DATED_WELL_SINCE_MS else listed_ms - _LISTED_EARLIER_MS
         start = max(start, earliest // step * step)

@@ -1,7 +1,7 @@
 """Runs the ``lockstep`` command and sends its own process a signal at one exact moment of it.
 
-``stop_at.py MODULE:FUNCTION NTH SIGNAL -- arguments``: the signal comes right after that call of that function, as if
-the machine or the operator had chosen this moment. ``stop_at.py - 0 SIGKILL -- arguments`` is not stopped. Gates of
+``run_until(MODULE:FUNCTION, NTH, SIGNAL, arguments)``: the signal comes right after that call of that function, as if
+the machine or the operator had chosen this moment; without a function it is not stopped. Gates of
 profit and skill, which a market of twelve days cannot pass, are not asked, so that there is a promotion to interrupt.
 Everything else is the real entry point.
 """
@@ -51,12 +51,13 @@ def stop_after(target: str, nth: int, number: int) -> None:
     function.__code__, function.__defaults__, function.__kwdefaults__ = scope["call"].__code__, None, None
 
 
-if __name__ == "__main__":
+def run_until(target: str, nth: int, name: str, arguments: list[str]) -> None:
+    """The command, stopped by the signal of this name right after the ``nth`` call of ``target`` (``-``: never)."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a test runner in the background may have it ignored
     ask_fewer_gates()
-    if sys.argv[1] != "-":
-        stop_after(sys.argv[1], int(sys.argv[2]), getattr(signal, sys.argv[3]))
-    sys.argv = ["lockstep", *sys.argv[5:]]
+    if target != "-":
+        stop_after(target, nth, getattr(signal, name))
+    sys.argv = ["lockstep", *arguments]
     from cli.main import main
 
     main()

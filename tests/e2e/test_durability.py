@@ -2,9 +2,8 @@
 
 import contextlib
 import json
+import os
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,10 +16,12 @@ import pytest
 from sqlalchemy import Engine, select
 
 from infra.database import database_url, open_database
+from infra.environment import mlflow_environment, prefect_environment
 from infra.settings import load_settings
 from infra.tables import METADATA
 from registry.mlflow_store import ModelStore
-from tests.e2e.lockstep_command import ROOT, SYMBOLS, TINY, Answer, Lockstep
+from tests.e2e.lockstep_command import SYMBOLS, TINY, Answer, Lockstep
+from tests.forked import ForkServer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
@@ -34,6 +35,18 @@ _MOMENTS = (
     ("SIGKILL", "serving.store:write_bars", 2),
 )
 _NEVER = ("SIGKILL", "-", 0)
+# What every demo imports before it does anything of its own.
+_WARM_UP = """
+import lightgbm, matplotlib.figure, mlflow.store.model_registry.sqlalchemy_store, xgboost
+import mlflow.store.tracking.sqlalchemy_store, sklearn.linear_model
+import cli.main, flows.demo, learning.trainers, tests.e2e.stop_at
+"""
+_RUN = """
+import json, sys
+from tests.e2e.stop_at import run_until
+target, nth, name, arguments = json.loads(sys.argv[1])
+run_until(target, nth, name, arguments)
+"""
 _SMALL = {name: value for name, value in TINY.items() if "GATES" not in name} | {
     "LOCKSTEP_TRAINING__MIN_TRAIN_DAYS": "3",
     "LOCKSTEP_SHADOW__SHADOW_DAYS": "1",
@@ -52,13 +65,22 @@ def command(pages) -> Iterator[Lockstep]:
 
 
 @pytest.fixture(scope="module")
-def meeting(command) -> dict[str, Any]:
+def forks(command) -> Iterator[ForkServer]:
+    """Processes of their own for the commands that are to be stopped, without their imports each time."""
+    quiet = prefect_environment(command.cwd) | mlflow_environment()
+    made = ForkServer(_WARM_UP, cwd=command.cwd, environment=command.variables(quiet))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def meeting(command, forks) -> dict[str, Any]:
     """A home whose demo was never disturbed, except that others tried their luck meanwhile."""
     home = command.cwd / "undisturbed"
-    first = _start(command, ("SIGSTOP", "learning.trainers:train_lightgbm", 1), (*_demo(home), "--json"))
+    first = _start(forks, ("SIGSTOP", "learning.trainers:train_lightgbm", 1), (*_demo(home), "--json"))
     deadline = time.monotonic() + 120
-    while psutil.Process(first.pid).status() != psutil.STATUS_STOPPED:
-        assert first.poll() is None, "the first demo ended early"
+    while (state := psutil.Process(first).status()) != psutil.STATUS_STOPPED:
+        assert state != psutil.STATUS_ZOMBIE, "the first demo ended early"
         assert time.monotonic() < deadline
         time.sleep(0.1)
     answers = {
@@ -66,10 +88,10 @@ def meeting(command) -> dict[str, Any]:
         "train": command.ask("train", "--home", home),
         "status": command.ask("status", "--home", home, "--json"),
     }
-    first.send_signal(signal.SIGCONT)
-    out, err = first.communicate(timeout=240)
-    assert first.returncode == 0, err[-2000:]
-    return {"home": home, "demo": json.loads(out), "others": answers, "state": _state(home)}
+    os.kill(first, signal.SIGCONT)
+    ended = _answer(forks, first)
+    assert ended.code == 0, ended.err[-2000:]
+    return {"home": home, "demo": json.loads(ended.out), "others": answers, "state": _state(home)}
 
 
 def test_one_of_two_at_once_wins_and_the_other_is_told_why(meeting):
@@ -84,11 +106,11 @@ def test_one_of_two_at_once_wins_and_the_other_is_told_why(meeting):
     assert _left_over(meeting["home"]) == []
 
 
-def test_killed_at_any_moment_the_same_command_ends_in_the_same_state(meeting, command):
+def test_killed_at_any_moment_the_same_command_ends_in_the_same_state(meeting, command, forks):
     """Stopped five times in one home, from backfill to the served bars, it ends where the undisturbed home is."""
     home = command.cwd / "disturbed"
     for name, target, nth in _MOMENTS:
-        stopped = _answer(_start(command, (name, target, nth), _demo(home)))
+        stopped = _answer(forks, _start(forks, (name, target, nth), _demo(home)))
         number = getattr(signal, name)
         assert stopped.code == (-9 if name == "SIGKILL" else 128 + number), (target, stopped.err[-2000:])
         assert "Traceback" not in stopped.err, (target, stopped.err[-2000:])
@@ -96,7 +118,7 @@ def test_killed_at_any_moment_the_same_command_ends_in_the_same_state(meeting, c
             assert len(stopped.lines) == 1
             assert stopped.lines[0].startswith("interrupted")
             assert _left_over(home) == [], "a signal that can be heard leaves no server behind"
-    finished = _answer(_start(command, _NEVER, _demo(home)))
+    finished = _answer(forks, _start(forks, _NEVER, _demo(home)))
     assert finished.code == 0, finished.err[-2000:]
     assert _state(home) == meeting["state"]
     assert _left_over(home) == []
@@ -130,25 +152,15 @@ def _demo(home: Path) -> tuple[object, ...]:
     return ("demo", "--home", home, "--days", 11, "--symbols", SYMBOLS[0])
 
 
-def _answer(process: "subprocess.Popen[str]") -> Answer:
-    out, err = process.communicate(timeout=240)
-    return Answer(code=process.returncode, out=out, err=err)
+def _answer(forks: ForkServer, pid: int) -> Answer:
+    ended = forks.wait(pid)
+    return Answer(code=ended.code, out=ended.out, err=ended.err)
 
 
-def _start(command: Lockstep, moment: tuple[str, str, int], arguments: tuple[object, ...]) -> "subprocess.Popen[str]":
-    """The command as ``stop_at.py`` runs it, in a session of its own."""
+def _start(forks: ForkServer, moment: tuple[str, str, int], arguments: tuple[object, ...]) -> int:
+    """The command as ``stop_at`` runs it, in a session of its own; the id of its process."""
     name, target, nth = moment
-    script = [sys.executable, ROOT / "tests/e2e/stop_at.py", target, nth, name, "--", *arguments]
-    return subprocess.Popen(
-        [str(one) for one in script],
-        cwd=command.cwd,
-        env=command.variables({"PYTHONPATH": str(ROOT)}),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    return forks.start(_RUN, json.dumps([target, nth, name, [str(one) for one in arguments]]))
 
 
 def _flip(path: Path) -> None:

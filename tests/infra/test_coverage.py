@@ -49,18 +49,6 @@ def test_without_a_window_the_history_spans_itself():
     assert measure_coverage(walk(20).between(0, 0)).share == 0.0
 
 
-def test_quiet_runs_are_long_unbroken_stretches_without_volume():
-    """Five silent bars in a row are a run of five; a hole in between breaks it; single silent bars are only counted."""
-    bars = walk(20)
-    bars.volume[[1, 5, 6, 7, 8, 9]] = 0.0
-    found = measure_coverage(bars, quiet_bars=5)
-    assert found.quiet == (BarRun(first_ms=at(5), last_ms=at(9), bars=5),)
-    assert found.zero_volume == 6
-    broken = with_holes([0, 5, 6, 8, 9])
-    broken.volume[1:] = 0.0
-    assert measure_coverage(broken, quiet_bars=3).quiet == ()
-
-
 def test_months_cover_sorted_times_once():
     """Every row lies in exactly one calendar month, in order."""
     times = walk(10_000).open_time

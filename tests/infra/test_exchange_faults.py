@@ -142,6 +142,15 @@ def test_a_short_ban_is_waited_out():
         assert whole(fetch(url)[0])
 
 
+def test_a_ban_is_heeded_where_nothing_is_tried_again():
+    """Without retries the first 418 is also the last answer; the pause it asks for is not forgotten."""
+    fault = Fault(path="klines", status=418, retry_after_s=7200.0)
+    with run_in_thread(venue(faults=[fault])) as url:
+        (result,) = fetch(url, max_retries=0)
+    assert isinstance(result.error, VenueClosedError)
+    assert result.error.until_ms / 1000 - time.time() == pytest.approx(7200, abs=60)
+
+
 @both
 def test_failures_in_a_row_close_the_venue(exchange):
     """Three calls fail after their retries; the other forty are not made."""

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
-from infra.fetched_windows import mark_fetched
-from infra.gap_spans import intersect, subtract, whole_bars
+from infra.fetched_windows import FetchedWindow, mark_many
 from infra.gaps import Gap, GapStatus, note_asked, open_gaps, scan_gaps
 from infra.lake import Lake
 from infra.tables import gaps
@@ -41,9 +40,13 @@ def keep(lake: Lake, symbol: str, rows: list[int]) -> None:
 
 def answer(engine: Engine, symbol: str, first: int, end: int, *, source: str = VENUE) -> None:
     """The source answered for the bars ``[first, end)``."""
-    mark_fetched(
-        engine, symbol=symbol, kind="candles", timeframe="5m", source=source, start_ms=at(first), end_ms=at(end)
-    )
+    mark(engine, symbol, at(first), at(end), source=source)
+
+
+def mark(engine: Engine, symbol: str, start_ms: int, end_ms: int, *, source: str = VENUE) -> None:
+    """The source answered for these times."""
+    one = FetchedWindow(symbol=symbol, kind="candles", timeframe="5m", source=source, start_ms=start_ms, end_ms=end_ms)
+    mark_many(engine, [one])
 
 
 def scan(engine: Engine, lake: Lake, symbol: str, *, end: int = 40, **options) -> list[tuple[int, int, str]]:
@@ -88,15 +91,7 @@ def test_a_bar_counts_as_asked_only_as_a_whole(engine, tmp_path, symbol):
     """A window that ends inside a bar has not answered for that bar."""
     lake = Lake(tmp_path)
     keep(lake, symbol, [0, 5])
-    mark_fetched(
-        engine,
-        symbol=symbol,
-        kind="candles",
-        timeframe="5m",
-        source=VENUE,
-        start_ms=at(1) + 1,
-        end_ms=at(4) - 1,
-    )
+    mark(engine, symbol, at(1) + 1, at(4) - 1)
     assert scan(engine, lake, symbol, end=6) == [
         (1, 1, "not_fetched"),
         (2, 2, "missing_at_venue"),
@@ -263,30 +258,3 @@ def test_the_ledger_agrees_with_sets_of_bars(engine, tmp_path_factory, steps):
     held = [row for row in rows(engine, symbol) if row.healed_at is None]
     assert sorted(bars_of(held)) == sorted(set(range(20)) - stored)
     assert set(bars_of([row for row in held if row.status == GapStatus.MISSING])) == (set(range(20)) - stored) & asked
-
-
-_SPANS = st.lists(st.tuples(st.integers(0, 30), st.integers(1, 6)), max_size=6).map(
-    lambda pairs: disjoint([(start, start + length) for start, length in pairs])
-)
-
-
-def disjoint(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Sorted, and none that overlaps one before it."""
-    found: list[tuple[int, int]] = []
-    for span in sorted(spans):
-        if not found or span[0] >= found[-1][1]:
-            found.append(span)
-    return found
-
-
-@settings(max_examples=100, deadline=None)
-@given(left=_SPANS, right=_SPANS)
-def test_spans_behave_like_sets_of_points(left, right):
-    """Difference and intersection, against sets; whole bars lie inside and on the grid."""
-    a, b = ({t for start, end in spans for t in range(start, end)} for spans in (left, right))
-    assert {t for start, end in subtract(left, right) for t in range(start, end)} == a - b
-    assert {t for start, end in intersect(left, right) for t in range(start, end)} == a & b
-    whole = {t for start, end in whole_bars(left, 3) for t in range(start, end)}
-    assert whole == {
-        t for t in a if all(start <= t - t % 3 and t - t % 3 + 3 <= end for start, end in left if start <= t < end)
-    }

@@ -54,10 +54,20 @@ def run_in_thread(exchange: LoopbackExchange) -> Iterator[str]:
         yield url
     finally:
         if runner is not None:
-            asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+            asyncio.run_coroutine_threadsafe(_end(runner), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
+
+
+async def _end(runner: web.AppRunner) -> None:
+    """Stop, and close every connection, also those whose client hung up midway through a page."""
+    held = [one.transport for one in (runner.server.connections if runner.server else ()) if one.transport]
+    await runner.cleanup()
+    for transport in held:
+        transport.abort()
+    for _ in range(3):  # a socket is closed one turn of the loop after its transport
+        await asyncio.sleep(0)
 
 
 def _handler(

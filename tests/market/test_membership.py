@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.membership import Membership, members_mask, uncovered
+from market.membership import Membership, uncovered
 
 times = st.lists(st.integers(0, 60), unique=True, max_size=8).map(sorted)
 
@@ -14,11 +14,17 @@ def ints(values):
     return np.array(values, dtype=np.int64)
 
 
+def mask(taken, said, asked):
+    """Whether market A was a member, by snapshots that each say so or not."""
+    members = tuple(frozenset("A" if word else "B") for word in said)
+    return Membership(taken_ms=ints(taken), members=members).mask("A", ints(asked))
+
+
 @given(taken=times, asked=st.lists(st.integers(-5, 70)), data=st.data())
 def test_the_mask_equals_a_search_by_hand(taken, asked, data):
     """Moment by moment, the last snapshot not after it decides; before the first nobody is a member."""
     said = data.draw(st.lists(st.booleans(), min_size=len(taken), max_size=len(taken)))
-    found = members_mask(ints(taken), np.array(said, dtype=bool), ints(asked))
+    found = mask(taken, said, asked)
     for moment, member in zip(asked, found.tolist(), strict=True):
         by_then = [is_member for at, is_member in zip(taken, said, strict=True) if at <= moment]
         assert member == bool(by_then and by_then[-1])
@@ -29,9 +35,9 @@ def test_a_later_snapshot_changes_nothing_before_it(taken, asked, later, data):
     """Whatever it says."""
     taken = [at for at in taken if at < 41]
     said = data.draw(st.lists(st.booleans(), min_size=len(taken), max_size=len(taken)))
-    before = members_mask(ints(taken), np.array(said, dtype=bool), ints(asked))
+    before = mask(taken, said, asked)
     for word in (True, False):
-        after = members_mask(ints([*taken, later]), np.array([*said, word], dtype=bool), ints(asked))
+        after = mask([*taken, later], [*said, word], asked)
         assert after.tolist() == before.tolist()
 
 

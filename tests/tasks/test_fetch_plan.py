@@ -2,10 +2,6 @@
 
 from itertools import pairwise
 
-import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
-
 from infra.sources.protocol import FetchRequest, Kind
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS, Timeframe
 from tasks.fetch_plan import (
@@ -13,10 +9,8 @@ from tasks.fetch_plan import (
     Window,
     backfill_requests,
     collect_requests,
-    cut,
     final_end,
-    held_runs,
-    joined,
+    heal_requests,
     steps_of,
 )
 
@@ -133,6 +127,19 @@ def test_long_windows_are_cut_into_parts_that_meet():
         assert max(steps_of(one) for one in parts) == 10_000
 
 
+def test_near_holes_are_healed_by_one_request_and_long_ones_in_parts():
+    """Holes 100 bars apart are one request, 600 apart two; 25,000 bars come in three parts."""
+
+    def bars(*spans):
+        return [(NOON + lo * FIVE.ms, NOON + hi * FIVE.ms) for lo, hi in spans]
+
+    near = heal_requests({"X": bars((10, 20), (120, 130), (800, 810)), "Y": []}, FIVE)
+    assert asked(near) == [(Kind.CANDLES, *span) for span in bars((10, 130), (800, 810))]
+    assert {one.symbol for one in near} == {"X"}
+    long = heal_requests({"X": bars((0, 25_000))}, FIVE)
+    assert [(one.end_ms - one.start_ms) // FIVE.ms for one in long] == [10_000, 10_000, 5_000]
+
+
 def test_silence_about_the_last_minutes_is_no_answer_yet():
     """An answer ends behind its newest row, or where the venue has had time to bring more; never beyond the window."""
     request = FetchRequest(symbol="X", kind=Kind.CANDLES, timeframe=FIVE, start_ms=OLDEST, end_ms=CLOSED)
@@ -146,33 +153,3 @@ def test_silence_about_the_last_minutes_is_no_answer_yet():
     assert final_end(funding, newest_ms=None, **early) == NOON - 5, "a settlement may be published a moment late"
     assert final_end(funding, newest_ms=NOON + 3, **early) == NOON + 4
     assert final_end(funding, newest_ms=None, answered_end_ms=NOW, now_ms=NOW) == NOW - MINUTE_MS
-
-
-spans = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 9)), max_size=8).map(
-    lambda found: [(lo, lo + width) for lo, width in found]
-)
-
-
-def points(found):
-    """Every number in half-open spans."""
-    return {point for lo, hi in found for point in range(lo, hi)}
-
-
-@given(spans, spans)
-def test_cutting_and_joining_are_sets(left, right):
-    """As if every single moment had been written down."""
-    one, other = joined(left), joined(right)
-    assert points(one) == points(left)
-    assert points(cut(one, other)) == points(left) - points(right)
-    for found in (one, cut(one, other)):
-        assert all(lo < hi for lo, hi in found)
-        assert all(before[1] <= after[0] for before, after in pairwise(found))
-
-
-@given(st.sets(st.integers(0, 40)))
-def test_runs_of_bars_are_the_bars(bars):
-    """Consecutive bars make one run, a missing one begins another."""
-    times = np.array(sorted(bars), dtype=np.int64) * FIVE.ms
-    runs = held_runs(times, FIVE)
-    assert {time // FIVE.ms for lo, hi in runs for time in range(lo, hi, FIVE.ms)} == bars
-    assert all(before[1] < after[0] for before, after in pairwise(runs))

@@ -19,7 +19,7 @@ from infra.venues import close_venue, read_venue
 from market.candles import Candles
 from market.errors import LockstepError
 from tasks.gap_report import examine_gaps, gap_report
-from tasks.gaps import heal, heal_requests
+from tasks.gaps import heal
 from tests.infra.exchange_data import CLOSED, NOW, source
 from tests.infra.lake_data import FIVE, JANUARY_31, same, walk
 from tests.loopback_exchange import Fault, LoopbackExchange, LoopbackMarket, run_in_thread
@@ -154,19 +154,6 @@ def test_a_venue_that_asked_for_a_pause_is_left_alone(lone):
     with run_in_thread(venue) as url, pytest.raises(SourceError, match="left alone"):
         heal(lone, source(url), symbols=["BTCUSDT"])
     assert venue.calls == []
-
-
-def test_requests_join_near_gaps_and_cut_long_ones(lone):
-    """Gaps 100 bars apart are one request, 600 apart two; 25,000 bars come in three parts."""
-    store(lone, (10, 20), (120, 130), (800, 810))
-    gap_report(lone, symbols=[])
-    gaps = open_gaps(lone.engine, symbols=["BTCUSDT"], timeframe=FIVE)
-    near = heal_requests(gaps, sources={"BTCUSDT": (VENUE,)}, venue=VENUE, timeframe=FIVE)
-    assert [(one.start_ms, one.end_ms) for one in near] == [(at(10), at(130)), (at(800), at(810))]
-    long = [replace(gaps[0], last_ms=gaps[0].first_ms + 24_999 * FIVE.ms, bars=25_000)]
-    parts = heal_requests(long, sources={"BTCUSDT": (VENUE,)}, venue=VENUE, timeframe=FIVE)
-    assert [(one.end_ms - one.start_ms) // FIVE.ms for one in parts] == [10_000, 10_000, 5_000]
-    assert heal_requests(gaps, sources={"BTCUSDT": ("files:x",)}, venue=VENUE, timeframe=FIVE) == ()
 
 
 def test_the_report_is_json_and_begins_with_the_worst(lone, capsys):

@@ -8,6 +8,7 @@ import pytest
 from infra.universe import judged_in, newest_snapshot, read_snapshots, universe_rule, utc_day
 from market.errors import LockstepError
 from market.timeframe import DAY_MS
+from tasks.health import home_status
 from tasks.symbols import symbols_in_use, symbols_to_collect
 from tasks.universe import build_universe
 from tasks.universe_report import market_history, universe_on
@@ -201,3 +202,14 @@ def test_a_fixed_universe_is_the_list_of_the_home(make_home):
     assert universe_on(opened, None, now_ms=day(9))["members"] == ["CUSDT"]
     assert symbols_in_use(opened) == ("BUSDT", "AUSDT")
     assert newest_snapshot(opened.engine, universe_rule(opened.settings)).members == ("CUSDT",)
+
+
+def test_the_status_looks_at_the_members_alone(three):
+    """A market that died long ago and is still in the lake makes nothing stale; before any decision nobody is named."""
+    three.lake.append_candles(traded("DEADUSDT", 0, 1, seed=3), source="files")
+    now_ms = day(6) + 60_000
+    assert home_status(three.settings.home, now_ms=now_ms)["symbols"] == []
+    built(three)
+    found = home_status(three.settings.home, now_ms=now_ms)
+    assert found["symbols"] == list(symbols_in_use(three)) == ["AUSDT", "CUSDT"]
+    assert found["freshness"]["candles"]["fresh"]

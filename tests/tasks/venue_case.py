@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from infra.bootstrap import App
-from infra.fetched_windows import fetched
+from infra.fetched_windows import fetched_many
 from infra.gaps import open_gaps
 from infra.open_interest import OpenInterestStamps
 from infra.sources.exchange import ExchangeSource
 from market.funding import FundingStamps
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS
-from tasks.exchange import collect_from, exchange_options
+from tasks.exchange import collect_from
+from tasks.venue import exchange_options
 from tests.infra.lake_data import FIVE, JANUARY_31, walk
 from tests.loopback_exchange import Fault, LoopbackExchange, LoopbackMarket
 
@@ -92,7 +93,9 @@ class Home:
 
     def answered(self, symbol: str) -> tuple[tuple[int, int], ...]:
         """What the venue has answered for, of candles."""
-        return fetched(self.app.engine, symbol=symbol, kind="candles", timeframe="5m", source=self.venue)
+        return fetched_many(self.app.engine, symbols=[symbol], kind="candles", timeframe="5m", source=self.venue)[
+            symbol
+        ]
 
     def stored(self, symbol: str) -> tuple[bytes, ...]:
         """Bars, settlements and open interest in the lake, as bytes."""
