@@ -81,6 +81,8 @@ def _age(one: Mapping[str, Any]) -> str:
     """``fresh, 3 min old of 10 min`` or what is stale, with the market that is furthest behind."""
     if one["watermark_ms"] is None:
         age = "nothing stored"
+    elif one["age_s"] < -one["max_age_s"]:
+        age = f"{_span(-one['age_s'])} in the future"
     else:
         age = f"{_span(one['age_s'])} old of at most {_span(one['max_age_s'])}"
     whose = f" ({one['oldest_symbol']})" if one["oldest_symbol"] else ""

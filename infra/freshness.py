@@ -62,8 +62,8 @@ def max_age_ms(kind: str, *, timeframe: Timeframe, max_age_bars: int, interval_m
 
 
 def is_fresh(watermark_ms: int | None, *, now_ms: int, limit_ms: int) -> bool:
-    """Whether a watermark is at most ``limit_ms`` old; nothing at all is never fresh."""
-    return watermark_ms is not None and now_ms - watermark_ms <= limit_ms
+    """Whether a watermark is at most ``limit_ms`` from now; nothing at all, or what lies far ahead, is never fresh."""
+    return watermark_ms is not None and abs(now_ms - watermark_ms) <= limit_ms
 
 
 def candle_watermarks(lake: Lake, symbols: Iterable[str], timeframe: Timeframe) -> dict[str, int | None]:

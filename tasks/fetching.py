@@ -92,7 +92,8 @@ def fetch_all(
         found.closed = error
     finally:
         fetching.mark()
-    found.delisted |= in_lake & {one.symbol for one in session.listings() if not one.active}
+    asked = in_lake | {request.symbol for request in requests}
+    found.delisted |= asked & {one.symbol for one in session.listings() if not one.active}
     if found.closed is not None:
         note_closed(app.engine, found.closed)
     if found.requests:

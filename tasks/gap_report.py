@@ -18,6 +18,7 @@ from market.errors import LockstepError
 from market.quality import Finding, Severity, judge_candles, judge_revisions, judge_starts
 from market.stamp_quality import judge_funding, judge_open_interest
 from market.timeframe import Timeframe
+from tasks.fetch_plan import open_interest_period
 from tasks.plan import timeframe_of
 from tasks.progress import report
 
@@ -110,7 +111,7 @@ def _look(app: App, symbol: str, timeframe: Timeframe, *, end_ms: int) -> tuple[
         *judge_candles(candles),
         *judge_revisions(symbol, *app.lake.revisions(symbol, timeframe)),
         *judge_funding(app.lake.funding(symbol)),
-        *judge_open_interest(symbol, stamps, values, timeframe=timeframe),
+        *judge_open_interest(symbol, stamps, values, timeframe=open_interest_period(timeframe)),
     )
     return measure_coverage(candles, end_ms=end_ms), found
 

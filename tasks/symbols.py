@@ -7,6 +7,7 @@ out in silence.
 
 from collections.abc import Sequence
 from pathlib import Path
+from time import time_ns
 
 from infra.bootstrap import App
 from infra.sources.files import FileSource
@@ -14,6 +15,7 @@ from infra.universe import judged_in, newest_snapshot, read_snapshots, universe_
 from market.errors import LockstepError
 from market.timeframe import Timeframe
 from market.universe import DELISTED
+from tasks.moments import moment_of
 from tasks.plan import timeframe_of
 
 __all__ = [
@@ -46,10 +48,20 @@ def file_symbols(folder: str, *, timeframe: Timeframe, wanted: Sequence[str]) ->
 
 
 def check_files(folder: str, *, timeframe: Timeframe, symbols: Sequence[str]) -> None:
-    """Read every file of these symbols, so that a bad one is refused before any row of a good one is stored."""
+    """Read every file of these symbols, so that a bad one is refused before any row of a good one is stored.
+
+    So is a bar that has not closed: it still forms, or its time is wrong.
+    """
     source = FileSource(Path(folder))
     for symbol in symbols:
-        source.history(symbol, timeframe)
+        candles = source.history(symbol, timeframe).candles
+        close_ms = int(candles.open_time[-1]) + timeframe.ms
+        if close_ms > time_ns() // 1_000_000:
+            raise LockstepError(
+                f"{symbol} in {folder}: the last bar closes at {moment_of(close_ms):%Y-%m-%d %H:%M} UTC, in the future",
+                why="only closed bars are stored: one that still forms has other values when it closes",
+                remedy="remove the bars that have not closed, or correct the times in the file or this machine's clock",
+            )
 
 
 def followed_symbols(app: App) -> tuple[str, ...]:

@@ -6,24 +6,32 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 _TESTS = Path(__file__).parent
-_LONGEST_FIRST = ("e2e", "registry", "infra", "learning", "serving")
+_LONGEST_FIRST = ("e2e", "infra", "registry", "tasks", "learning", "serving")
 
 
-@pytest.hookimpl(tryfirst=True)  # the workers read the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each folder's tests on one worker, where they share its servers, and begin with the longest folders."""
-
-    def folder(item: pytest.Item) -> str:
-        return item.path.relative_to(_TESTS).parts[0]
+    """Begin with the longest folders."""
 
     def rank(item: pytest.Item) -> int:
-        return _LONGEST_FIRST.index(folder(item)) if folder(item) in _LONGEST_FIRST else len(_LONGEST_FIRST)
+        folder = item.path.relative_to(_TESTS).parts[0]
+        return _LONGEST_FIRST.index(folder) if folder in _LONGEST_FIRST else len(_LONGEST_FIRST)
 
     items.sort(key=rank)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(folder(item)))
+
+
+class _FolderScheduling(LoadScopeScheduling):
+    """Keep each folder's tests on one worker, where they share its servers."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "/".join(nodeid.split("::", maxsplit=1)[0].split("/")[:2])
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _FolderScheduling:
+    """Tests are handed out folder by folder."""
+    return _FolderScheduling(config, log)
 
 
 @pytest.fixture(autouse=True)

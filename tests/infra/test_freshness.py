@@ -71,6 +71,12 @@ def test_the_last_millisecond_is_fresh_and_the_next_is_stale(lake):
     assert not is_fresh(None, now_ms=0, limit_ms=10**15)
 
 
+def test_a_market_that_is_ahead_of_the_clock_is_not_fresh(lake):
+    """Bars from the future would otherwise be fresh until the clock has caught up with them."""
+    assert look(lake, CLOSE - 10 * MINUTE_MS)["candles"].fresh
+    assert not look(lake, CLOSE - 10 * MINUTE_MS - 1)["candles"].fresh
+
+
 def test_a_source_that_stops_for_one_market_is_stale_and_names_it(lake):
     """ETH goes on, BTC does not: the source is stale, BTC is the oldest, its own watermark is told."""
     lake.append_candles(walk(110, symbol="ETHUSDT", seed=1), source="a")

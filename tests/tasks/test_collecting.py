@@ -1,5 +1,8 @@
 """Bars arrive once, their coverage is measured, and bad files leave the lake as it was."""
 
+from time import time_ns
+
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pytest
@@ -69,6 +72,18 @@ def test_one_bad_file_keeps_every_row_out(app, home, tmp_path):
     assert app.lake.candles("ADAUSDT", FIVE).open_time.size == 0
     with pytest.raises(LockstepError, match=r"DOTUSDT\.csv"):
         check_files(str(tmp_path), timeframe=FIVE, symbols=symbols)
+
+
+def test_a_bar_that_has_not_closed_is_refused(app, home, tmp_path):
+    """Its values are not final, and with a wrong year it would look fresh for ever."""
+    time = time_ns() // 1_000_000 // FIVE.ms * FIVE.ms + np.arange(-20, 1) * FIVE.ms
+    table = pa.table({"timestamp": time} | {name: np.ones(21) for name in ("open", "high", "low", "close", "volume")})
+    pa_csv.write_csv(table, tmp_path / "ADAUSDT.csv")
+    with pytest.raises(LockstepError, match=r"ADAUSDT in .* in the future: only closed bars are stored"):
+        backfill_files.fn(str(home), str(tmp_path))
+    assert app.lake.candles("ADAUSDT", FIVE).open_time.size == 0
+    pa_csv.write_csv(table.slice(0, 20), tmp_path / "ADAUSDT.csv")
+    assert backfill_files.fn(str(home), str(tmp_path))["new_rows"] == 20
 
 
 def test_a_symbol_without_bars_has_no_coverage(home):

@@ -307,6 +307,16 @@ def test_a_market_that_is_delisted_midway(home_of, venue, removed):
 
 
 @pytest.mark.parametrize("venue", VENUES[:1])
+def test_a_market_that_was_delisted_before_it_was_asked_for(home_of, venue):
+    """What the venue still serves of it is stored, and nothing is missing after its last bar."""
+    home = home_of(venue, lambda held: warts.delisted(held, at_ms=BEFORE - HOUR_MS, removed_ms=None))
+    met = home.collect(BEFORE)
+    assert (met["incomplete"], met["failed"], met["delisted"]) == (None, {}, [BTC])
+    assert home.gaps() == []
+    home.assert_whole(BEFORE)
+
+
+@pytest.mark.parametrize("venue", VENUES[:1])
 def test_a_market_the_venue_never_had(home_of, venue):
     """It is refused with names that are near; the others are stored."""
     home = home_of(venue)

@@ -18,6 +18,7 @@ from infra.heartbeats import beat
 from infra.venues import close_venue, read_venue
 from market.candles import Candles
 from market.errors import LockstepError
+from market.timeframe import Timeframe
 from tasks.gap_report import examine_gaps, gap_report
 from tasks.gaps import heal
 from tests.infra.exchange_data import CLOSED, NOW, source
@@ -27,6 +28,7 @@ from tests.loopback_exchange.warts import healing_gap
 
 pytestmark = pytest.mark.integration
 VENUE = "binanceusdm"
+ONE = Timeframe.parse("1m")
 BARS = 900
 
 
@@ -184,6 +186,20 @@ def test_a_delisted_market_ends_with_its_last_bar(lone):
         connection.execute(text("TRUNCATE gaps"))
     beat(lone.engine, "collector", {"delisted": ["BTCUSDT"]})
     assert [gap["bars"] for gap in gap_report(lone, symbols=["BTCUSDT"])["gaps"]] == [10]
+
+
+def test_open_interest_of_a_home_of_1m_bars_has_slots_of_5m(lone):
+    """The venue has none for shorter ones: four of five minutes without a stamp are no oddity."""
+    data = lone.settings.data.model_copy(update={"timeframe": "1m"})
+    minutes = replace(lone, settings=lone.settings.model_copy(update={"data": data}))
+    bars = whole()
+    minutes.lake.append_candles(
+        replace(bars, timeframe=ONE, open_time=JANUARY_31 + np.arange(BARS) * ONE.ms), source=VENUE
+    )
+    slots = JANUARY_31 + np.array([0, 1, 2, 4]) * FIVE.ms
+    minutes.lake.append_open_interest("BTCUSDT", slots, np.full(slots.size, 10.0), source=VENUE)
+    found = gap_report(minutes, symbols=["BTCUSDT"])["findings"]
+    assert [one["bars"] for one in found if one["kind"] == "open_interest_empty"] == [1]
 
 
 def test_an_unknown_symbol_is_refused_by_name(lone):
