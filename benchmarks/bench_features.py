@@ -35,6 +35,7 @@ def market(seed: int) -> BarInputs:
     values[:, Column.FUNDING_RATE] = np.repeat(rng.normal(1e-4, 1e-5, BARS // 96), 96)
     values[:, Column.FUNDING_INTERVAL_H], values[:, Column.HOURS_TO_FUNDING] = 8.0, 4.0
     values[:, Column.OPEN_INTEREST] = 1e6 * np.exp(np.cumsum(rng.normal(0, 1e-3, BARS)))
+    values[:, Column.BASIS], values[:, Column.TAKER_SHARE] = rng.normal(0, 1e-4, BARS), rng.random(BARS)
     return BarInputs(symbol=f"S{seed}", timeframe=FIVE, first_index=ANCHOR, values=values)
 
 

@@ -10,7 +10,7 @@ volume units. Where a definition would divide zero by zero (a flat or empty wind
 from dataclasses import dataclass
 from math import inf
 
-from features import kernel
+from features import kernel_layout as layout
 
 __all__ = ["FEATURES", "FeatureDefinition"]
 
@@ -33,6 +33,7 @@ class FeatureDefinition:
 _WILDER = "Wilder 1978, with simple means"
 _BOLLINGER = "Bollinger 2001"
 _RV = "Andersen & Bollerslev 1998"
+_IMBALANCE = "Chordia & Subrahmanyam 2004, order imbalance by volume"
 
 
 def _group(
@@ -218,6 +219,16 @@ FEATURES: tuple[FeatureDefinition, ...] = (
             24,
             "",
         ),
+        ("funding_change_576", "f - mean, known bars of 576", 576, "a settlement", -0.2, 0.2, ""),
+        (
+            "funding_interval_change",
+            "interval/mean interval - 1, known bars of 576; the venue changed it: not 0",
+            576,
+            "fraction",
+            -1,
+            480,
+            "",
+        ),
         ("hours_to_funding", "hours from the close to the next settlement", 576, "hours", 0, 8, ""),
     ),
     *_group(
@@ -235,7 +246,53 @@ FEATURES: tuple[FeatureDefinition, ...] = (
         "open interest",
         ("oi_change_12", "I/I_12 - 1, I = open interest known at the close", 13, "fraction", -1, inf, ""),
         ("oi_change_288", "I/I_288 - 1", 289, "fraction", -1, inf, ""),
+        (
+            "oi_zscore_576",
+            "(I-mean)/population deviation, known bars of 576; under 1e-5 of the mean: 0; under 288 known: NaN",
+            576,
+            "deviations",
+            -24.1,
+            24.1,
+            "",
+        ),
         ("oi_price_divergence_12", "-sign(return_12) oi_change_12", 13, "fraction", -inf, inf, ""),
+        nan_allowed=True,
+    ),
+    *_group(
+        "basis",
+        ("basis", "C/M - 1, M = mark price known at the close", 1, "fraction", -1, inf, ""),
+        (
+            "basis_zscore_288",
+            "(basis-mean)/population deviation, known bars of 288; under 1e-5 of the mean: 0; under 144 known: NaN",
+            288,
+            "deviations",
+            -17,
+            17,
+            "",
+        ),
+        nan_allowed=True,
+    ),
+    *_group(
+        "order flow",
+        ("taker_share", "b = volume bought by takers/V; no volume: NaN", 1, "0..1", 0, 1, ""),
+        (
+            "taker_imbalance_12",
+            "SUM12((2b-1) V)/SUM12(V), known bars; under 6 known: NaN",
+            12,
+            "-1..1",
+            -1.00001,
+            1.00001,
+            _IMBALANCE,
+        ),
+        (
+            "taker_imbalance_48",
+            "SUM48((2b-1) V)/SUM48(V), known bars; under 24 known: NaN",
+            48,
+            "-1..1",
+            -1.00001,
+            1.00001,
+            _IMBALANCE,
+        ),
         nan_allowed=True,
     ),
 )
@@ -243,10 +300,11 @@ FEATURES: tuple[FeatureDefinition, ...] = (
 
 def _check_columns() -> None:
     """Refuse to import where a definition does not stand at the kernel's column of that name."""
-    columns = [getattr(kernel, feature.name.upper(), None) for feature in FEATURES]
-    if columns != list(range(kernel.FEATURE_COUNT)):
-        wrong = next((k for k, column in enumerate(columns) if column != k), len(columns))
-        raise ImportError(f"features/definitions.py row {wrong} does not match the columns of features/kernel.py")
+    columns = [getattr(layout, feature.name.upper(), None) for feature in FEATURES]
+    wanted = [layout.OUT + layout.LANES * k for k in range(layout.FEATURE_COUNT)]
+    if columns != wanted:
+        wrong = next((k for k, (a, b) in enumerate(zip(columns, wanted, strict=False)) if a != b), len(columns))
+        raise ImportError(f"features/definitions.py row {wrong} does not match features/kernel_layout.py")
 
 
 _check_columns()

@@ -6,7 +6,7 @@ The page is generated from the definitions, and a test compares the two: ``pytho
 import sys
 from itertools import groupby
 
-from features import kernel
+from features import kernel_layout as layout
 from features.definitions import FEATURES, FeatureDefinition
 from features.reasons import Reason, describe
 
@@ -27,7 +27,7 @@ Multiplying all prices or all volumes by a power of two changes no bit of any fe
 
 def render_table() -> str:
     """Return the whole page: one table a group, then the reasons of invalid rows."""
-    parts = [_INTRODUCTION.format(count=len(FEATURES), longest=kernel.LONGEST_LOOKBACK)]
+    parts = [_INTRODUCTION.format(count=len(FEATURES), longest=layout.LONGEST_LOOKBACK)]
     for group, features in groupby(FEATURES, key=lambda feature: feature.group):
         head = (
             f"## {group.capitalize()}\n\n| name | formula | bars | unit | range | source |\n|---|---|---|---|---|---|\n"

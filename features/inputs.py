@@ -9,7 +9,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from features import kernel
+from features import kernel_layout as layout
 from features.errors import FeatureError
 from market.candles import Floats
 from market.funding import FundingOnGrid
@@ -22,19 +22,24 @@ _LONGEST_HOURS = 8  # a longer gap between settlements is a missing stamp
 
 
 class Column(IntEnum):
-    """Columns of one input row: prices, volume in base units, 1 for a real bar, then NaN where unknown."""
+    """Columns of one input row: prices, volume in base units, 1 for a real bar, then NaN where unknown.
 
-    OPEN = kernel.IN_OPEN
-    HIGH = kernel.IN_HIGH
-    LOW = kernel.IN_LOW
-    CLOSE = kernel.IN_CLOSE
-    VOLUME = kernel.IN_VOLUME
-    REAL = kernel.IN_REAL
-    REF_CLOSE = kernel.IN_REF_CLOSE
-    FUNDING_RATE = kernel.IN_FUNDING_RATE
-    FUNDING_INTERVAL_H = kernel.IN_FUNDING_INTERVAL_H
-    HOURS_TO_FUNDING = kernel.IN_HOURS_TO_FUNDING
-    OPEN_INTEREST = kernel.IN_OPEN_INTEREST
+    ``BASIS`` is close/mark - 1 by the mark's last known close; ``TAKER_SHARE`` takers' buy volume over volume.
+    """
+
+    OPEN = layout.IN_OPEN
+    HIGH = layout.IN_HIGH
+    LOW = layout.IN_LOW
+    CLOSE = layout.IN_CLOSE
+    VOLUME = layout.IN_VOLUME
+    REAL = layout.IN_REAL
+    REF_CLOSE = layout.IN_REF_CLOSE
+    FUNDING_RATE = layout.IN_FUNDING_RATE
+    FUNDING_INTERVAL_H = layout.IN_FUNDING_INTERVAL_H
+    HOURS_TO_FUNDING = layout.IN_HOURS_TO_FUNDING
+    OPEN_INTEREST = layout.IN_OPEN_INTEREST
+    BASIS = layout.IN_BASIS
+    TAKER_SHARE = layout.IN_TAKER_SHARE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,13 +76,19 @@ class BarInputs:
 
 
 def assemble_inputs(
-    grid: BarGrid, *, reference: BarGrid | None, funding: FundingOnGrid | None, open_interest: Floats | None
+    grid: BarGrid,
+    *,
+    reference: BarGrid | None,
+    funding: FundingOnGrid | None,
+    open_interest: Floats | None,
+    mark: Floats | None = None,
+    taker: Floats | None = None,
 ) -> BarInputs:
     """Join a market's bars with what is known at their closes.
 
-    ``reference`` is matched by absolute index (NaN where it has no real bar), ``funding`` and ``open_interest``
-    ``(n,)`` lie on the same grid as the bars; ``open_interest`` is what is known at each close, NaN or 0 where
-    missing. Raises ``FeatureError`` for another timeframe or length.
+    ``reference`` is matched by absolute index (NaN where it has no real bar); ``funding`` and the others ``(n,)`` lie
+    on the same grid as the bars. ``open_interest`` and ``mark``, a price, are what is known at each close, NaN or 0
+    where missing; ``taker`` is the volume of each bar that takers bought, in the bars' unit, NaN where missing. Raises ``FeatureError`` for another timeframe or length.
     """
     n = len(grid)
     values = np.full((n, len(Column)), np.nan)
@@ -91,7 +102,19 @@ def assemble_inputs(
     if open_interest is not None:
         _same_length(grid, "open interest", int(open_interest.size))
         values[:, Column.OPEN_INTEREST] = np.where(open_interest > 0, open_interest, np.nan)
+    if mark is not None:
+        _same_length(grid, "mark prices", int(mark.size))
+        values[:, Column.BASIS] = np.where(grid.real & (mark > 0), grid.close / np.where(mark > 0, mark, 1) - 1, np.nan)
+    if taker is not None:
+        _same_length(grid, "taker volumes", int(taker.size))
+        values[:, Column.TAKER_SHARE] = _taker_share(grid, taker)
     return BarInputs(symbol=grid.symbol, timeframe=grid.timeframe, first_index=grid.first_index, values=values)
+
+
+def _taker_share(grid: BarGrid, taker: Floats) -> Floats:
+    """Share of each bar's volume that takers bought; unknown without volume, or where the two contradict each other."""
+    share = taker / np.where(grid.volume > 0, grid.volume, np.nan)
+    return np.where((share >= 0) & (share <= 1), share, np.nan)
 
 
 def _reference_close(grid: BarGrid, reference: BarGrid) -> Floats:

@@ -26,7 +26,7 @@ def contract(*, block_bars: int = 2016, warmup_bars: int = 1152, **limits: int) 
 
 
 def random_bars(n: int, *, seed: int, price: float = 100.0, volatility: float = 2e-3) -> np.ndarray:
-    """``(n, 11)`` complete input rows of a random walk with jumps, flat stretches and empty bars."""
+    """``(n, 13)`` complete input rows of a random walk with jumps, flat stretches and empty bars."""
     rng = np.random.default_rng(seed)
     r = rng.standard_t(3, n) * volatility
     quiet = rng.random(n // 50 + 1).repeat(50)[:n] < 0.1
@@ -42,7 +42,10 @@ def random_bars(n: int, *, seed: int, price: float = 100.0, volatility: float = 
     ref = 30_000 * np.exp(np.cumsum(0.5 * r + rng.normal(0, volatility, n)))
     interest = 1e6 * np.exp(np.cumsum(rng.normal(0, 1e-3, n)))
     hours = 8.0 - (np.arange(1, n + 1) % 96) / 12
-    return np.column_stack((open_, high, low, close, volume, np.ones(n), ref, rate, np.full(n, 8.0), hours, interest))
+    basis = 2e-4 * np.sin(np.arange(n) / 90.0) + rng.normal(0, 1e-4, n)
+    taker = np.where(volume > 0, rng.beta(5, 5, n), np.nan)
+    known = (open_, high, low, close, volume, np.ones(n), ref, rate, np.full(n, 8.0), hours, interest, basis, taker)
+    return np.column_stack(known)
 
 
 def inputs_of(bars: np.ndarray, *, first_index: int, symbol: str = "TESTUSDT") -> BarInputs:

@@ -14,10 +14,10 @@ from features import (
     FeatureSpec,
     FeatureStream,
     compute_features,
-    contract,
     docs,
     kernel,
     running_contract,
+    sources,
 )
 from tests.features.histories import ANCHOR, FIVE, inputs_of, random_bars
 
@@ -52,7 +52,7 @@ def test_the_first_difference_is_named_with_both_values():
     """An operator reads which feature stands where."""
     with pytest.raises(ContractError, match=r"names\[3\]: 'body_size' here, 'changed' there"):
         RUNNING.require_equal(replace(RUNNING, names=OTHER["names"], block_bars=1))
-    with pytest.raises(ContractError, match=r"the number of names: 88 here, 87 there"):
+    with pytest.raises(ContractError, match=r"the number of names: 96 here, 95 there"):
         RUNNING.require_equal(replace(RUNNING, names=RUNNING.names[:-1]))
 
 
@@ -76,18 +76,19 @@ def test_columns_are_found_by_name():
 def test_names_that_other_rooms_rely_on_are_there():
     """Labels, sizing and the volatility rule read these columns."""
     assert {"atr_pct", "atr_ratio", "realized_vol_288"} <= set(RUNNING.names)
-    assert 70 <= len(RUNNING.names) == len(set(RUNNING.names)) <= 90
-    assert RUNNING.nan_allowed == ("oi_change_12", "oi_change_288", "oi_price_divergence_12")
+    assert 70 <= len(RUNNING.names) == len(set(RUNNING.names)) <= 100
+    assert all(name.startswith(("oi_", "basis", "taker_")) for name in RUNNING.nan_allowed)
+    assert len(RUNNING.nan_allowed) == 9
 
 
 def test_any_edit_of_the_kernel_changes_the_contract(monkeypatch, tmp_path):
-    """The hash reads the four sources; line ends alone do not count."""
-    for name in ("kernel.py", "clock.py", "definitions.py", "inputs.py"):
+    """The hash reads every source that decides a byte; line ends alone do not count."""
+    for name in sources.SOURCES:
         (tmp_path / name).write_text(files("features").joinpath(name).read_text(encoding="utf-8"), encoding="utf-8")
-    monkeypatch.setattr(contract, "files", lambda _package: tmp_path)
-    uncached = contract.kernel_hash.__wrapped__
+    monkeypatch.setattr(sources, "files", lambda _package: tmp_path)
+    uncached = sources.source_hash.__wrapped__
     assert uncached() == RUNNING.kernel_hash
-    for name in ("kernel.py", "clock.py", "definitions.py", "inputs.py"):
+    for name in sources.SOURCES:
         path = tmp_path / name
         text = path.read_text(encoding="utf-8")
         path.write_bytes(text.replace("\n", "\r\n").encode())

@@ -35,7 +35,7 @@ def grid(indices, *, symbol="AUSDT", timeframe=FIVE, price=10.0) -> BarGrid:
 def test_without_extras_everything_unknown_is_nan():
     """Missing is NaN, never 0; a filled bar is marked."""
     made = assemble_inputs(grid([START, START + 2]), reference=None, funding=None, open_interest=None)
-    assert made.values.shape == (3, 11)
+    assert made.values.shape == (3, 13)
     assert np.isnan(made.values[:, Column.REF_CLOSE :]).all()
     assert made.values[:, Column.REAL].tolist() == [1, 0, 1]
     assert made.values[:, Column.CLOSE].tolist() == [10, 10, 11]
@@ -118,7 +118,7 @@ def test_misaligned_parts_are_refused():
 
 def test_read_only_and_strided_values_are_taken_as_they_are_in_numbers():
     """Arrow hands over read-only columns; the kernel wants one layout."""
-    raw = np.arange(44.0).reshape(11, 4).T
+    raw = np.arange(52.0).reshape(13, 4).T
     raw.flags.writeable = False
     made = BarInputs(symbol="A", timeframe=FIVE, first_index=0, values=raw)
     assert made.values.flags.c_contiguous

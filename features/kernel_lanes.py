@@ -1,0 +1,274 @@
+"""How do eight markets advance in one instruction?
+
+A value of this module's type holds one double of each of eight lanes; operators act on all lanes at once, and compile
+to one vector instruction where the machine has one and to several where not. A lane never sees another lane, and
+IEEE arithmetic is the same in a vector as alone, so a lane's bytes do not depend on its position or its company.
+Values live only inside compiled code: they are read from a row of the state with ``get`` and written with ``put``.
+"""
+
+import operator
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
+
+LANES = 8
+_DOUBLES = ir.VectorType(ir.DoubleType(), LANES)
+_FLOATS = ir.VectorType(ir.FloatType(), LANES)
+_INTEGERS = ir.VectorType(ir.IntType(64), LANES)
+_BITS = ir.VectorType(ir.IntType(1), LANES)
+_INDEX = ir.VectorType(ir.IntType(32), LANES)
+
+
+class Lanes(types.Type):
+    """Eight doubles, one a lane."""
+
+
+class Mask(types.Type):
+    """Eight truths, one a lane."""
+
+
+lanes, mask = Lanes("lanes"), Mask("mask")
+
+
+@register_model(Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, _DOUBLES)
+
+
+@register_model(Mask)
+class _MaskModel(models.PrimitiveModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, _BITS)
+
+
+def _widened(builder, value, kind):
+    """Repeat a scalar in all lanes; lanes stay as they are."""
+    if kind == lanes:
+        return value
+    if isinstance(value, ir.Constant):
+        return ir.Constant(_DOUBLES, [value] * LANES)
+    first = builder.insert_element(ir.Constant(_DOUBLES, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(first, first, ir.Constant(_INDEX, [0] * LANES))
+
+
+def _operator(function, result, emit):
+    """Teach the compiler one binary operator between lanes, or lanes and a number."""
+
+    @type_callable(function)
+    def _type(_context):
+        def typer(a, b):
+            return result if {a, b} in ({lanes}, {lanes, types.float64}) else None
+
+        return typer
+
+    for a, b in ((lanes, lanes), (lanes, types.float64), (types.float64, lanes)):
+
+        @lower_builtin(function, a, b)
+        def _lower(_context, builder, signature, args):
+            return emit(builder, *(_widened(builder, x, t) for x, t in zip(args, signature.args, strict=True)))
+
+
+_operator(operator.add, lanes, lambda builder, a, b: builder.fadd(a, b))
+_operator(operator.sub, lanes, lambda builder, a, b: builder.fsub(a, b))
+_operator(operator.mul, lanes, lambda builder, a, b: builder.fmul(a, b))
+_operator(operator.truediv, lanes, lambda builder, a, b: builder.fdiv(a, b))
+_operator(operator.gt, mask, lambda builder, a, b: builder.fcmp_ordered(">", a, b))
+_operator(operator.ge, mask, lambda builder, a, b: builder.fcmp_ordered(">=", a, b))
+_operator(operator.lt, mask, lambda builder, a, b: builder.fcmp_ordered("<", a, b))
+_operator(operator.le, mask, lambda builder, a, b: builder.fcmp_ordered("<=", a, b))
+_operator(operator.eq, mask, lambda builder, a, b: builder.fcmp_ordered("==", a, b))
+_operator(operator.ne, mask, lambda builder, a, b: builder.fcmp_unordered("!=", a, b))
+
+
+@type_callable(operator.and_)
+def _type_and(_context):
+    def typer(a, b):
+        return mask if a == b == mask else None
+
+    return typer
+
+
+@lower_builtin(operator.and_, mask, mask)
+def _lower_and(_context, builder, _signature, args):
+    return builder.and_(*args)
+
+
+def _pointer(context, builder, signature, args, position=0, at=1):
+    """Point at the lanes that begin at this element of an array argument."""
+    array = context.make_array(signature.args[position])(context, builder, args[position])
+    return builder.bitcast(builder.gep(array.data, [args[at]]), _DOUBLES.as_pointer())
+
+
+@intrinsic
+def get(_typing, s, at):
+    """The row of the state that begins at element ``at``."""
+
+    def codegen(context, builder, signature, args):
+        return builder.load(_pointer(context, builder, signature, args), align=8)
+
+    return lanes(s, types.intp), codegen
+
+
+@intrinsic
+def put(_typing, s, at, x):
+    """Write a row of the state; a number goes to all lanes."""
+
+    def codegen(context, builder, signature, args):
+        value = _widened(builder, args[2], signature.args[2])
+        builder.store(value, _pointer(context, builder, signature, args), align=8)
+        return context.get_dummy_value()
+
+    return types.void(s, types.intp, x if x == lanes else types.float64), codegen
+
+
+@intrinsic
+def wide(_typing, x):
+    """A number in all lanes."""
+
+    def codegen(_context, builder, _signature, args):
+        return _widened(builder, args[0], types.float64)
+
+    return lanes(types.float64), codegen
+
+
+@intrinsic
+def select(_typing, where, a, b):
+    """``a`` in the lanes where the mask is true, ``b`` in the others."""
+
+    def codegen(_context, builder, signature, args):
+        a, b = (_widened(builder, x, t) for x, t in zip(args[1:], signature.args[1:], strict=True))
+        return builder.select(args[0], a, b)
+
+    a, b = (x if x == lanes else types.float64 for x in (a, b))
+    return lanes(where, a, b), codegen
+
+
+def _unary(name):
+    def codegen(_context, builder, _signature, args):
+        kind = ir.FunctionType(_DOUBLES, [_DOUBLES])
+        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.v{LANES}f64")
+        return builder.call(function, args)
+
+    return lanes(lanes), codegen
+
+
+@intrinsic
+def root(_typing, _x):
+    """Square root."""
+    return _unary("sqrt")
+
+
+@intrinsic
+def floor(_typing, _x):
+    """Largest integer not above."""
+    return _unary("floor")
+
+
+@intrinsic
+def size(_typing, _x):
+    """Absolute value."""
+    return _unary("fabs")
+
+
+def _with_exponent(keep, put_in, shift):
+    """Rearrange the bits of a double: ``(bits >> shift & keep) | put_in``, read as a double."""
+
+    def codegen(_context, builder, _signature, args):
+        def every(value):
+            return ir.Constant(_INTEGERS, [ir.Constant(ir.IntType(64), value)] * LANES)
+
+        bits = builder.lshr(builder.bitcast(args[0], _INTEGERS), every(shift))
+        return builder.bitcast(builder.or_(builder.and_(bits, every(keep)), every(put_in)), _DOUBLES)
+
+    return lanes(lanes), codegen
+
+
+@intrinsic
+def mantissa(_typing, _x):
+    """The m of a positive ``x = m 2**k``, 1 <= m < 2."""
+    return _with_exponent(0x000FFFFFFFFFFFFF, 0x3FF0000000000000, 0)
+
+
+@intrinsic
+def raw_exponent(_typing, _x):
+    """``2**52 + k + 1023`` of a positive ``x = m 2**k``: the exponent's bits, as the low bits of a large double."""
+    return _with_exponent(0x7FF, 0x4330000000000000, 52)
+
+
+def _transposed(builder, rows):
+    """Transpose eight vectors of eight by three rounds of interleaving ``i`` with ``i + 4``."""
+    low = ir.Constant(_INDEX, [0, 8, 1, 9, 2, 10, 3, 11])
+    high = ir.Constant(_INDEX, [4, 12, 5, 13, 6, 14, 7, 15])
+    for _ in range(3):
+        rows = [builder.shuffle_vector(rows[i], rows[i + 4], how) for i in range(4) for how in (low, high)]
+    return rows
+
+
+def _addresses(context, builder, signature, args, position):
+    """Read the eight lanes' addresses from the integers that begin at the next argument."""
+    array = context.make_array(signature.args[position])(context, builder, args[position])
+    for lane in range(LANES):
+        at = builder.add(args[position + 1], ir.Constant(ir.IntType(64), lane))
+        yield builder.load(builder.gep(array.data, [at]))
+
+
+@intrinsic
+def gather(_typing, s, to, addresses, at, first_byte):
+    """Read eight doubles of each lane's bar into eight rows of the state."""
+
+    def codegen(context, builder, signature, args):
+        rows = []
+        for address in _addresses(context, builder, signature, args, 2):
+            pointer = builder.inttoptr(builder.add(address, args[4]), _DOUBLES.as_pointer())
+            rows.append(builder.load(pointer, align=8))
+        for column, value in enumerate(_transposed(builder, rows)):
+            row = [args[0], builder.add(args[1], ir.Constant(ir.IntType(64), LANES * column))]
+            builder.store(value, _pointer(context, builder, signature, row), align=8)
+        return context.get_dummy_value()
+
+    return types.void(s, types.intp, addresses, types.intp, types.intp), codegen
+
+
+@intrinsic
+def scatter(_typing, s, first, addresses, at, column, like):
+    """Write eight rows of the state, which are eight features, into each lane's output row from ``column`` on."""
+    narrow = like.dtype == types.float32
+    kind, width = (_FLOATS, 4) if narrow else (_DOUBLES, 8)
+
+    def codegen(context, builder, signature, args):
+        rows = []
+        for feature in range(LANES):
+            row = [args[0], builder.add(args[1], ir.Constant(ir.IntType(64), LANES * feature))]
+            value = builder.load(_pointer(context, builder, signature, row), align=8)
+            rows.append(builder.fptrunc(value, _FLOATS) if narrow else value)
+        offset = builder.mul(args[4], ir.Constant(ir.IntType(64), width))
+        lines = _addresses(context, builder, signature, args, 2)
+        for address, value in zip(lines, _transposed(builder, rows), strict=True):
+            builder.store(value, builder.inttoptr(builder.add(address, offset), kind.as_pointer()), align=width)
+        return context.get_dummy_value()
+
+    return types.void(s, types.intp, addresses, types.intp, types.intp, like), codegen
+
+
+@intrinsic
+def put_reason(_typing, address, reason):
+    """Write one ``uint16`` at an address."""
+
+    def codegen(context, builder, _signature, args):
+        pointer = builder.inttoptr(args[0], ir.IntType(16).as_pointer())
+        builder.store(builder.trunc(args[1], ir.IntType(16)), pointer, align=2)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp), codegen
+
+
+def aligned(*shape):
+    """Zeros that begin at a cache line, so that no row of lanes lies across two."""
+    count = int(np.prod(shape))
+    raw = np.zeros(count + LANES)
+    skip = -(raw.__array_interface__["data"][0] // 8) % LANES
+    return raw[skip : skip + count].reshape(shape)

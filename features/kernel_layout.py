@@ -1,0 +1,110 @@
+"""Where does each number stand: in an input bar, in the state, in a feature row?
+
+The state of eight lanes is one array of rows, eight doubles wide; the names below are the elements at which their rows
+begin. Windows are sums (or maxima) of the last bars over a run of neighbouring quantities, so the order of the
+quantities is chosen such that every window takes a run: ``W_48 + X_R`` is the row of SUM48(r).
+"""
+
+from itertools import count
+
+import numpy as np
+
+from features.kernel_lanes import LANES
+
+# Columns of one input bar.
+IN_OPEN, IN_HIGH, IN_LOW, IN_CLOSE, IN_VOLUME, IN_REAL, IN_REF_CLOSE = range(7)
+IN_FUNDING_RATE, IN_FUNDING_INTERVAL_H, IN_HOURS_TO_FUNDING = range(7, 10)
+IN_OPEN_INTEREST, IN_BASIS, IN_TAKER_SHARE = range(10, 13)
+INPUT_COLUMNS = 13
+
+# Reason bits, as in ``reasons.Reason``.
+WARMUP, FILLED, GAPS, FUNDING_UNKNOWN, REFERENCE_MISSING, NOT_FINITE = 1, 2, 4, 8, 16, 32
+
+# Parameters: (4,) int64.
+P_WARMUP, P_MAX_FILLED, P_FILL_WINDOW, P_BARS_PER_YEAR = range(4)
+PARAMETERS = 4
+
+_taken = count(step=LANES)  # elements of the state, a row at a time
+
+
+def _rows(number: int) -> list[int]:
+    """The next rows of the state."""
+    return [next(_taken) for _ in range(number)]
+
+
+def _ring(bars: int, width: int = 1) -> int:
+    """The first of the next ``bars * width`` rows."""
+    return _rows(bars * width)[0]
+
+
+# This bar, in the order of its columns.
+I_OPEN, I_HIGH, I_LOW, I_CLOSE, I_VOLUME, I_REAL, I_REF, I_RATE, I_INTERVAL, I_HOURS, I_OI, I_BASIS, I_TAKER = _rows(13)
+
+# Numbers carried from bar to bar.
+S_HIGH, S_LOW, S_CLOSE, S_REF, S_BODY, S_HIGH_1, S_LOW_1, S_BODY_1, S_OI, S_R = _rows(10)
+S_EMA_9, S_EMA_12, S_EMA_21, S_EMA_26, S_EMA_50, S_EMA_200, S_SIGNAL, S_OBV, S_OBV_EMA = _rows(9)
+S_K, S_K_1, S_K_2, S_PLUS_DI, S_MINUS_DI, S_DX, S_FILLS, S_MISSES, S_REASON = _rows(9)
+
+# Quantities of this bar that windows add up.
+X_GK, X_DOWN2, X_ABS_DC, X_TAKER, X_TAKER_V, X_TAKER_KNOWN, X_R, X_R2, X_ABS_R, X_V, X_SIGNED_V, X_SR_V = _rows(12)
+X_BASIS, X_BASIS2, X_BASIS_KNOWN, X_V2, X_PV, X_HL2, X_REF, X_REF2, X_CROSS = _rows(9)
+X_TR, X_PLUS, X_MINUS, X_UP, X_DOWN, X_DX_1, X_SR, X_SR2, X_C = _rows(9)
+X_F, X_F2, X_F_KNOWN, X_F_MINUTES, X_OI, X_OI2, X_OI_KNOWN = _rows(7)
+X_HIGH, X_NEG_LOW = _rows(2)
+
+# The feature row, by group; ``definitions`` says what each one means.
+RETURNS, LOG_RETURNS, PRICE_RANGE, BODY_SIZE, UPPER_WICK, LOWER_WICK, RELATIVE_SPREAD = _rows(7)
+RETURN_5, RETURN_12, RETURN_48, RETURN_144, RETURN_288, MOMENTUM_5, MOMENTUM_10, MOMENTUM_20 = _rows(8)
+ACCELERATION, ROC, RSI, MACD, MACD_SIGNAL, MACD_HIST, STOCH_K, STOCH_D = _rows(8)
+EMA_9_DIST, EMA_21_DIST, EMA_50_DIST, EMA_200_DIST, EMA_9_21_DIFF, EMA_9_21_ABOVE, PRICE_ABOVE_EMA_50 = _rows(7)
+SMA_20_DIST, SMA_50_DIST, MA_10_20_DIFF, ADX, PLUS_DI, MINUS_DI, EFFICIENCY_RATIO_48 = _rows(7)
+BB_UPPER_DIST, BB_LOWER_DIST, BB_WIDTH, BB_POSITION, PRICE_VOLATILITY_10, ATR_PCT, ATR_RATIO = _rows(7)
+VOLATILITY, REALIZED_VOL_12, REALIZED_VOL_48, REALIZED_VOL_144, REALIZED_VOL_288, REALIZED_VOL_576 = _rows(6)
+VOL_RATIO_12_288, GARMAN_KLASS_48, PARKINSON_288, DOWNSIDE_SHARE_48, RANGE_POSITION_288, DRAWDOWN_288 = _rows(6)
+VOLUME_RATIO, VOLUME_TREND, VOLUME_ZSCORE_288, OBV, OBV_EMA, VPT, VWAP_288_DIST, ILLIQUIDITY_RATIO = _rows(8)
+IS_DOJI, IS_HAMMER, IS_ENGULFING, GAP_UP, GAP_DOWN = _rows(5)
+DAY_SIN, DAY_COS, WEEK_SIN, WEEK_COS = _rows(4)
+FUNDING_RATE, FUNDING_ANNUALISED, FUNDING_ZSCORE_576, FUNDING_CHANGE_576 = _rows(4)
+FUNDING_INTERVAL_CHANGE, HOURS_TO_FUNDING = _rows(2)
+REF_RETURN_1, REF_RETURN_12, REF_RETURN_288, REF_REALIZED_VOL_288 = _rows(4)
+REF_BETA_288, REF_CORR_288, RELATIVE_STRENGTH_12, RELATIVE_STRENGTH_288 = _rows(4)
+OI_CHANGE_12, OI_CHANGE_288, OI_ZSCORE_576, OI_PRICE_DIVERGENCE_12 = _rows(4)
+BASIS, BASIS_ZSCORE_288, TAKER_SHARE, TAKER_IMBALANCE_12, TAKER_IMBALANCE_48 = _rows(5)
+OUT, FEATURE_COUNT = RETURNS, (TAKER_IMBALANCE_48 - RETURNS) // LANES + 1
+
+# Raw values of the last bars; a power of two, so that a bar's place is its number's low bits.
+RING = 512
+RING_C, RING_REF, RING_OI = _ring(RING), _ring(RING), _ring(RING)
+
+_windows: list[tuple[int, ...]] = []
+
+
+def _window(bars: int, first: int, last: int) -> int:
+    """Place a window over the quantities ``first`` to ``last``; returns where quantity 0's result would stand.
+
+    A window holds a prefix, a result and a ring of ``bars + 1`` bars, each one row a quantity.
+    """
+    width = (last - first) // LANES + 1
+    prefix, result, ring = _ring(1, width), _ring(1, width), _ring(bars + 1, width)
+    _windows.append((prefix, result, ring, bars, first, width * LANES))
+    return result - first
+
+
+W_12, W_13, W_14 = _window(12, X_TAKER, X_V), _window(13, X_DX_1, X_DX_1), _window(14, X_TR, X_DOWN)
+W_20, W_24 = _window(20, X_V, X_SR_V), _window(24, X_SR, X_SR2)
+W_48, W_50, W_144 = _window(48, X_GK, X_R2), _window(50, X_C, X_C), _window(144, X_R, X_R2)
+W_288_R, W_288 = _window(288, X_R, X_V), _window(288, X_BASIS, X_TR)
+W_576_R, W_576 = _window(576, X_R, X_R2), _window(576, X_F, X_OI_KNOWN)
+SUMS = len(_windows)
+W_MAX_14, W_MAX_288 = _window(14, X_HIGH, X_NEG_LOW), _window(288, X_HIGH, X_NEG_LOW)
+WINDOWS = np.array(_windows)
+LONGEST_LOOKBACK = 577
+
+# Counters, one element each: the windows' positions, and the place in the ring of flags, which ends the state.
+POSITIONS = _ring(1 + len(_windows) // LANES)
+FLAG_AT, FLAGS = _ring(1), _ring(1)
+
+
+def state_size(fill_window: int) -> int:
+    """Length of the float64 state of eight lanes."""
+    return FLAGS + 2 * LANES * fill_window
