@@ -18,7 +18,7 @@ from features.sources import source_stamp
 __all__ = ["FEATURE_COUNT", "INPUT_COLUMNS", "LANES", "LONGEST_LOOKBACK", "run", "state_size"]
 
 # A job of eight lanes, (JOB_FIELDS * LANES,) int64: the addresses of each lane's bars and rows and the bytes from bar to
-# bar; which steps are to be written; the clock's row of the first bar. The last two are of the job, not of a lane.
+# bar; which steps are to be written; the clock's row of the bar before the first. The last two are of the job, not of a lane.
 JOB_BARS, JOB_STRIDE, JOB_VALUES, JOB_REASONS, JOB_FIRST, JOB_END, JOB_CLOCK = range(0, 7 * LANES, LANES)
 _BAR_NOW, _ROW_NOW = 7 * LANES, 8 * LANES
 JOB_BEGIN, JOB_STEPS = 9 * LANES, 9 * LANES + 1  # bars the state has taken before, and bars to take
@@ -26,7 +26,7 @@ JOB_FIELDS = 10
 
 
 @compiled
-def _place(job, i, row_bytes, scratch):
+def _place(job, i, week, row_bytes, scratch):
     """Find each lane's bar and row of step ``i``; a lane without bars repeats its last, without rows it writes aside."""
     writes = False
     for lane in range(LANES):
@@ -34,16 +34,17 @@ def _place(job, i, row_bytes, scratch):
         job[_BAR_NOW + lane] = job[JOB_BARS + lane] + max(min(i, end - 1), 0) * job[JOB_STRIDE + lane]
         inside = (first <= i) & (i < end)
         writes |= inside
+        job[JOB_CLOCK + lane] = job[JOB_CLOCK + lane] + 1 if job[JOB_CLOCK + lane] < week - 1 else 0
         job[_ROW_NOW + lane] = job[JOB_VALUES + lane] + (i - first) * row_bytes if inside else scratch
     return writes
 
 
 @compiled
-def _write_clock(s, clock, job, i):
+def _write_clock(s, clock, job):
     for lane in range(LANES):
-        place = (job[JOB_CLOCK + lane] + i) % clock.shape[0]
-        for column in range(4):
-            s[row.DAY_SIN + column * LANES + lane] = clock[place, column]
+        now = clock[job[JOB_CLOCK + lane]]
+        s[row.DAY_SIN + lane], s[row.DAY_COS + lane] = now[0], now[1]
+        s[row.WEEK_SIN + lane], s[row.WEEK_COS + lane] = now[2], now[3]
 
 
 @compiled
@@ -63,7 +64,7 @@ def _hand_over(s, job, i, like):
 def _run_job(s, job, p, clock, root_of_year, like, scratch):
     for i in range(job[JOB_STEPS]):
         n = job[JOB_BEGIN] + i
-        writes = _place(job, i, row.FEATURE_COUNT * like.itemsize, scratch.ctypes.data)
+        writes = _place(job, i, clock.shape[0], row.FEATURE_COUNT * like.itemsize, scratch.ctypes.data)
         gather(s, row.I_OPEN, job, _BAR_NOW, 0)
         gather(s, row.I_OPEN + LANES * (row.INPUT_COLUMNS - LANES), job, _BAR_NOW, 8 * (row.INPUT_COLUMNS - LANES))
         advance(s, n, p)
@@ -72,7 +73,7 @@ def _run_job(s, job, p, clock, root_of_year, like, scratch):
         if n < p[row.P_WARMUP]:
             write_nothing(s)
         else:
-            _write_clock(s, clock, job, i)
+            _write_clock(s, clock, job)
             write_features(s, n, root_of_year)
             write_reasons(s, p)
         _hand_over(s, job, i, like)

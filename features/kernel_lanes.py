@@ -147,6 +147,42 @@ def select(_typing, where, a, b):
     return lanes(where, a, b), codegen
 
 
+@intrinsic
+def ratio(_typing, a, b, otherwise):
+    """``a / b``, or what the definition says where b is zero."""
+
+    def codegen(_context, builder, signature, args):
+        a, b, other = (_widened(builder, x, t) for x, t in zip(args, signature.args, strict=True))
+        return builder.select(builder.fcmp_unordered("!=", b, _zero()), builder.fdiv(a, b), other)
+
+    return lanes(a, b, otherwise if otherwise == lanes else types.float64), codegen
+
+
+@intrinsic
+def larger(_typing, a, b):
+    """The larger of two; the second where either is NaN."""
+
+    def codegen(_context, builder, signature, args):
+        a, b = (_widened(builder, x, t) for x, t in zip(args, signature.args, strict=True))
+        return builder.select(builder.fcmp_ordered(">", a, b), a, b)
+
+    return lanes(a, b if b == lanes else types.float64), codegen
+
+
+@intrinsic
+def above_zero(_typing, x):
+    """x where it is positive, else 0."""
+
+    def codegen(_context, builder, _signature, args):
+        return builder.select(builder.fcmp_ordered(">", args[0], _zero()), args[0], _zero())
+
+    return lanes(x), codegen
+
+
+def _zero():
+    return ir.Constant(_DOUBLES, [ir.Constant(ir.DoubleType(), 0.0)] * LANES)
+
+
 def _unary(name):
     def codegen(_context, builder, _signature, args):
         kind = ir.FunctionType(_DOUBLES, [_DOUBLES])

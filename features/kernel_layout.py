@@ -41,9 +41,9 @@ def _ring(bars: int, width: int = 1) -> int:
 I_OPEN, I_HIGH, I_LOW, I_CLOSE, I_VOLUME, I_REAL, I_REF, I_RATE, I_INTERVAL, I_HOURS, I_OI, I_BASIS, I_TAKER = _rows(13)
 
 # Numbers carried from bar to bar.
-S_HIGH, S_LOW, S_CLOSE, S_REF, S_BODY, S_HIGH_1, S_LOW_1, S_BODY_1, S_OI, S_R = _rows(10)
+S_HIGH, S_LOW, S_CLOSE, S_PER_CLOSE, S_REF, S_BODY, S_HIGH_1, S_LOW_1, S_BODY_1, S_OI, S_R = _rows(11)
 S_EMA_9, S_EMA_12, S_EMA_21, S_EMA_26, S_EMA_50, S_EMA_200, S_SIGNAL, S_OBV, S_OBV_EMA = _rows(9)
-S_K, S_K_1, S_K_2, S_PLUS_DI, S_MINUS_DI, S_DX, S_FILLS, S_MISSES, S_REASON = _rows(9)
+S_K, S_K_1, S_K_2, S_PLUS_DI, S_MINUS_DI, S_DX, S_FILLS, S_MISSES, S_REASON, S_PER_V_20 = _rows(10)
 
 # Quantities of this bar that windows add up.
 X_GK, X_DOWN2, X_ABS_DC, X_TAKER, X_TAKER_V, X_TAKER_KNOWN, X_R, X_R2, X_ABS_R, X_V, X_SIGNED_V, X_SR_V = _rows(12)
@@ -72,9 +72,11 @@ OI_CHANGE_12, OI_CHANGE_288, OI_ZSCORE_576, OI_PRICE_DIVERGENCE_12 = _rows(4)
 BASIS, BASIS_ZSCORE_288, TAKER_SHARE, TAKER_IMBALANCE_12, TAKER_IMBALANCE_48 = _rows(5)
 OUT, FEATURE_COUNT = RETURNS, (TAKER_IMBALANCE_48 - RETURNS) // LANES + 1
 
-# Raw values of the last bars; a power of two, so that a bar's place is its number's low bits.
+# Raw values of the last bars and one over them (a change is a difference times one over the old value: exactly zero
+# where nothing moved, and no division). A power of two: a bar's place is its number's low bits.
 RING = 512
-RING_C, RING_REF, RING_OI = _ring(RING), _ring(RING), _ring(RING)
+RING_C, RING_PER_C = _ring(RING), _ring(RING)
+RING_REF, RING_PER_REF, RING_OI, RING_PER_OI = _ring(RING), _ring(RING), _ring(RING), _ring(RING)
 
 _windows: list[tuple[int, ...]] = []
 

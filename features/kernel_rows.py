@@ -7,8 +7,8 @@ ratios of prices and volumes through ratios of volumes, so a factor of 2**k chan
 import numpy as np
 
 from features import kernel_layout as row
-from features.kernel_lanes import LANES, floor, get, put, root, select, size, wide
-from features.kernel_state import above_zero, compiled, inlined, larger, ratio
+from features.kernel_lanes import LANES, above_zero, get, larger, put, ratio, root, select, size, wide
+from features.kernel_state import compiled, inlined
 
 _LN2 = 0.6931471805599453
 _TOO_LARGE = 1.7976931348623157e308 / 3e38  # times this, what float32 cannot hold is infinite
@@ -19,6 +19,12 @@ _CONSTANT = 1e-10  # of the squared mean: a smaller variance is rounding
 def _back(s, ring, n, bars):
     """A raw value so many bars ago."""
     return get(s, ring + ((n - bars) & (row.RING - 1)) * LANES)
+
+
+@inlined
+def _change(s, ring, per, n, x, bars):
+    """``x / x_bars - 1``, exactly zero where nothing moved."""
+    return (x - _back(s, ring, n, bars)) * _back(s, per, n, bars)
 
 
 @inlined
@@ -40,7 +46,7 @@ def _zscore(s, window, total, squares, known, x, need):
 @compiled
 def _write_price(s):
     o, h, l, c = get(s, row.I_OPEN), get(s, row.I_HIGH), get(s, row.I_LOW), get(s, row.S_CLOSE)  # noqa: E741
-    inv, signed, before = 1.0 / c, get(s, row.S_BODY), get(s, row.S_BODY_1)
+    inv, signed, before = get(s, row.S_PER_CLOSE), get(s, row.S_BODY), get(s, row.S_BODY_1)
     body, top, bottom = size(signed), larger(o, c), select(o < c, o, c)
     upper, lower = h - top, bottom - l
     put(s, row.PRICE_RANGE, (h - l) * inv)
@@ -48,32 +54,32 @@ def _write_price(s):
     put(s, row.UPPER_WICK, upper * inv)
     put(s, row.LOWER_WICK, lower * inv)
     put(s, row.RELATIVE_SPREAD, (h - l) / (0.5 * (h + l)))
-    put(s, row.IS_DOJI, select(10.0 * body <= h - l, wide(1.0), 0.0))
+    put(s, row.IS_DOJI, select(10.0 * body <= h - l, 1.0, 0.0))
     hammer = (lower > 2.0 * body) & (body > 0.0) & (upper <= body)
-    put(s, row.IS_HAMMER, select(hammer, wide(1.0), 0.0))
+    put(s, row.IS_HAMMER, select(hammer, 1.0, 0.0))
     engulfing = (body > 1.5 * size(before)) & (signed * before <= 0.0)
-    put(s, row.IS_ENGULFING, select(engulfing, select(signed > 0.0, wide(1.0), -1.0), 0.0))
-    put(s, row.GAP_UP, select(l > get(s, row.S_HIGH_1), wide(1.0), 0.0))
-    put(s, row.GAP_DOWN, select(h < get(s, row.S_LOW_1), wide(1.0), 0.0))
+    put(s, row.IS_ENGULFING, select(engulfing, select(signed > 0.0, 1.0, -1.0), 0.0))
+    put(s, row.GAP_UP, select(l > get(s, row.S_HIGH_1), 1.0, 0.0))
+    put(s, row.GAP_DOWN, select(h < get(s, row.S_LOW_1), 1.0, 0.0))
 
 
 @compiled
 def _write_momentum(s, n):
     c = get(s, row.S_CLOSE)
     c_1, c_5, c_10 = _back(s, row.RING_C, n, 1), _back(s, row.RING_C, n, 5), _back(s, row.RING_C, n, 10)
-    inv = 1.0 / c
-    put(s, row.RETURNS, c / c_1 - 1.0)
+    inv = get(s, row.S_PER_CLOSE)
+    put(s, row.RETURNS, get(s, row.X_SR))
     put(s, row.LOG_RETURNS, get(s, row.S_R))
-    put(s, row.RETURN_5, c / c_5 - 1.0)
-    put(s, row.RETURN_12, c / _back(s, row.RING_C, n, 12) - 1.0)
-    put(s, row.RETURN_48, c / _back(s, row.RING_C, n, 48) - 1.0)
-    put(s, row.RETURN_144, c / _back(s, row.RING_C, n, 144) - 1.0)
-    put(s, row.RETURN_288, c / _back(s, row.RING_C, n, 288) - 1.0)
+    put(s, row.RETURN_5, _change(s, row.RING_C, row.RING_PER_C, n, c, 5))
+    put(s, row.RETURN_12, _change(s, row.RING_C, row.RING_PER_C, n, c, 12))
+    put(s, row.RETURN_48, _change(s, row.RING_C, row.RING_PER_C, n, c, 48))
+    put(s, row.RETURN_144, _change(s, row.RING_C, row.RING_PER_C, n, c, 144))
+    put(s, row.RETURN_288, _change(s, row.RING_C, row.RING_PER_C, n, c, 288))
     put(s, row.MOMENTUM_5, (c - c_5) * inv)
     put(s, row.MOMENTUM_10, (c - c_10) * inv)
     put(s, row.MOMENTUM_20, (c - _back(s, row.RING_C, n, 20)) * inv)
     put(s, row.ACCELERATION, ((c - c_5) - (c_1 - _back(s, row.RING_C, n, 6))) * inv)
-    put(s, row.ROC, 100.0 * (c - c_10) / c_10)
+    put(s, row.ROC, 100.0 * _change(s, row.RING_C, row.RING_PER_C, n, c, 10))
     up, down = get(s, row.W_14 + row.X_UP), get(s, row.W_14 + row.X_DOWN)
     put(s, row.RSI, ratio(100.0 * up, up + down, 50.0))
     macd, signal = get(s, row.S_EMA_12) - get(s, row.S_EMA_26), get(s, row.S_SIGNAL)
@@ -88,15 +94,15 @@ def _write_momentum(s, n):
 @compiled
 def _write_trend(s, n):
     c = get(s, row.S_CLOSE)
-    inv, ema_9, ema_21, ema_50 = 1.0 / c, get(s, row.S_EMA_9), get(s, row.S_EMA_21), get(s, row.S_EMA_50)
+    inv, ema_9, ema_21, ema_50 = get(s, row.S_PER_CLOSE), get(s, row.S_EMA_9), get(s, row.S_EMA_21), get(s, row.S_EMA_50)
     put(s, row.EMA_9_DIST, (c - ema_9) * inv)
     put(s, row.EMA_21_DIST, (c - ema_21) * inv)
     put(s, row.EMA_50_DIST, (c - ema_50) * inv)
     put(s, row.EMA_200_DIST, (c - get(s, row.S_EMA_200)) * inv)
     put(s, row.EMA_9_21_DIFF, (ema_9 - ema_21) * inv)
-    put(s, row.EMA_9_21_ABOVE, select(ema_9 > ema_21, wide(1.0), 0.0))
-    put(s, row.PRICE_ABOVE_EMA_50, select(c > ema_50, wide(1.0), 0.0))
-    put(s, row.SMA_50_DIST, (c - get(s, row.W_50 + row.X_C) / 50.0) * inv)
+    put(s, row.EMA_9_21_ABOVE, select(ema_9 > ema_21, 1.0, 0.0))
+    put(s, row.PRICE_ABOVE_EMA_50, select(c > ema_50, 1.0, 0.0))
+    put(s, row.SMA_50_DIST, (c - get(s, row.W_50 + row.X_C) * (1.0 / 50.0)) * inv)
     put(s, row.ADX, (get(s, row.S_DX) + get(s, row.W_13 + row.X_DX_1)) * (1.0 / 14.0))
     put(s, row.PLUS_DI, get(s, row.S_PLUS_DI))
     put(s, row.MINUS_DI, get(s, row.S_MINUS_DI))
@@ -108,7 +114,7 @@ def _write_trend(s, n):
 def _write_bands(s, n):
     """Averages of closes are taken as deviations from the newest close, which are exactly zero in a flat window."""
     c = get(s, row.S_CLOSE)
-    inv, dev, dev2, dev_10, dev2_10 = 1.0 / c, wide(0.0), wide(0.0), wide(0.0), wide(0.0)
+    inv, dev, dev2, dev_10, dev2_10 = get(s, row.S_PER_CLOSE), wide(0.0), wide(0.0), wide(0.0), wide(0.0)
     for k in range(10):
         d, before = _back(s, row.RING_C, n, k) - c, _back(s, row.RING_C, n, k + 10) - c
         dev_10, dev2_10 = dev_10 + d, dev2_10 + d * d
@@ -122,13 +128,13 @@ def _write_bands(s, n):
     put(s, row.BB_LOWER_DIST, (2.0 * std - mean) * inv)
     put(s, row.BB_WIDTH, 4.0 * std / (c + mean))
     put(s, row.BB_POSITION, ratio(2.0 * std - mean, 4.0 * std, 0.5))
-    put(s, row.PRICE_VOLATILITY_10, root(above_zero(dev2_10 - dev_10 * mean_10) / 10.0) / (c + mean_10))
+    put(s, row.PRICE_VOLATILITY_10, root(above_zero(dev2_10 - dev_10 * mean_10) * (1.0 / 10.0)) / (c + mean_10))
 
 
 @compiled
 def _write_volatility(s, root_of_year):
     c, tr = get(s, row.S_CLOSE), get(s, row.W_14 + row.X_TR) * (1.0 / 14.0)
-    put(s, row.ATR_PCT, tr / c)
+    put(s, row.ATR_PCT, tr * get(s, row.S_PER_CLOSE))
     put(s, row.ATR_RATIO, ratio(tr, get(s, row.W_288 + row.X_TR) * (1.0 / 288.0), 1.0))
     put(s, row.VOLATILITY, _std(s, row.W_24, row.X_SR, row.X_SR2, 24.0) * root_of_year)
     short = _std(s, row.W_12, row.X_R, row.X_R2, 12.0)
@@ -139,8 +145,8 @@ def _write_volatility(s, root_of_year):
     put(s, row.REALIZED_VOL_288, day)
     put(s, row.REALIZED_VOL_576, _std(s, row.W_576_R, row.X_R, row.X_R2, 576.0))
     put(s, row.VOL_RATIO_12_288, ratio(short, day, 1.0))
-    put(s, row.GARMAN_KLASS_48, root(get(s, row.W_48 + row.X_GK) / 48.0))
-    put(s, row.PARKINSON_288, root(get(s, row.W_288 + row.X_HL2) / (288.0 * 4.0 * _LN2)))
+    put(s, row.GARMAN_KLASS_48, root(get(s, row.W_48 + row.X_GK) * (1.0 / 48.0)))
+    put(s, row.PARKINSON_288, root(get(s, row.W_288 + row.X_HL2) * (1.0 / (288.0 * 4.0 * _LN2))))
     put(s, row.DOWNSIDE_SHARE_48, ratio(get(s, row.W_48 + row.X_DOWN2), get(s, row.W_48 + row.X_R2), 0.5))
     highest, lowest = get(s, row.W_MAX_288 + row.X_HIGH), 0.0 - get(s, row.W_MAX_288 + row.X_NEG_LOW)
     put(s, row.RANGE_POSITION_288, ratio(c - lowest, highest - lowest, 0.5))
@@ -151,15 +157,16 @@ def _write_volatility(s, root_of_year):
 def _write_volume(s):
     c, v, v_12 = get(s, row.S_CLOSE), get(s, row.I_VOLUME), get(s, row.W_12 + row.X_V)
     v_20, v_288 = get(s, row.W_20 + row.X_V), get(s, row.W_288_R + row.X_V)
-    mean, mean_20 = v_288 * (1.0 / 288.0), v_20 * (1.0 / 20.0)
-    put(s, row.VOLUME_RATIO, ratio(v, mean_20, 0.0))
-    put(s, row.VOLUME_TREND, ratio(mean_20, mean, 0.0))
+    per_20, per_288, mean = get(s, row.S_PER_V_20), ratio(1.0, v_288, 0.0), v_288 * (1.0 / 288.0)
+    put(s, row.VOLUME_RATIO, 20.0 * v * per_20)
+    put(s, row.VOLUME_TREND, (288.0 / 20.0) * v_20 * per_288)
     variance = get(s, row.W_288 + row.X_V2) * (1.0 / 288.0) - mean * mean
     put(s, row.VOLUME_ZSCORE_288, select(variance > 1e-12 * mean * mean, (v - mean) / root(variance), 0.0))
     put(s, row.OBV, get(s, row.S_OBV))
     put(s, row.OBV_EMA, get(s, row.S_OBV_EMA))
-    put(s, row.VPT, ratio(get(s, row.W_20 + row.X_SR_V), v_20, 0.0))
-    put(s, row.VWAP_288_DIST, (c - ratio(get(s, row.W_288 + row.X_PV), v_288, c)) / c)
+    put(s, row.VPT, get(s, row.W_20 + row.X_SR_V) * per_20)
+    away = c - get(s, row.W_288 + row.X_PV) * per_288
+    put(s, row.VWAP_288_DIST, select(v_288 != 0.0, away, 0.0) * get(s, row.S_PER_CLOSE))
     usual = get(s, row.W_288_R + row.X_ABS_R) * v_12
     put(s, row.ILLIQUIDITY_RATIO, ratio(get(s, row.W_12 + row.X_ABS_R) * v_288, usual, 1.0))
 
@@ -183,20 +190,21 @@ def _write_funding(s):
 
 @compiled
 def _write_reference(s, n):
-    c, ref = get(s, row.S_CLOSE), get(s, row.S_REF)
-    hour, day = ref / _back(s, row.RING_REF, n, 12) - 1.0, ref / _back(s, row.RING_REF, n, 288) - 1.0
-    put(s, row.REF_RETURN_1, ref / _back(s, row.RING_REF, n, 1) - 1.0)
+    ref = get(s, row.S_REF)
+    hour = _change(s, row.RING_REF, row.RING_PER_REF, n, ref, 12)
+    day = _change(s, row.RING_REF, row.RING_PER_REF, n, ref, 288)
+    put(s, row.REF_RETURN_1, _change(s, row.RING_REF, row.RING_PER_REF, n, ref, 1))
     put(s, row.REF_RETURN_12, hour)
     put(s, row.REF_RETURN_288, day)
-    put(s, row.RELATIVE_STRENGTH_12, c / _back(s, row.RING_C, n, 12) - 1.0 - hour)
-    put(s, row.RELATIVE_STRENGTH_288, c / _back(s, row.RING_C, n, 288) - 1.0 - day)
+    put(s, row.RELATIVE_STRENGTH_12, get(s, row.RETURN_12) - hour)
+    put(s, row.RELATIVE_STRENGTH_288, get(s, row.RETURN_288) - day)
     x, y = get(s, row.W_288 + row.X_REF), get(s, row.W_288_R + row.X_R)
     var_x = above_zero(get(s, row.W_288 + row.X_REF2) - x * x * (1.0 / 288.0))
-    var_y = above_zero(get(s, row.W_288_R + row.X_R2) - y * y * (1.0 / 288.0))
     cov = get(s, row.W_288 + row.X_CROSS) - x * y * (1.0 / 288.0)
-    put(s, row.REF_REALIZED_VOL_288, root(var_x / 287.0))
+    std_x = root(var_x * (1.0 / 287.0))
+    put(s, row.REF_REALIZED_VOL_288, std_x)
     put(s, row.REF_BETA_288, ratio(cov, var_x, 0.0))
-    corr = ratio(cov, root(var_x * var_y), 0.0)
+    corr = ratio(cov, 287.0 * std_x * get(s, row.REALIZED_VOL_288), 0.0)
     put(s, row.REF_CORR_288, larger(select(corr < 1.0, corr, 1.0), -1.0))
 
 
@@ -204,9 +212,9 @@ def _write_reference(s, n):
 def _write_optional(s, n):
     """What a source may lack is NaN where it does, and the row stays valid."""
     oi, moved = get(s, row.S_OI), get(s, row.S_CLOSE) - _back(s, row.RING_C, n, 12)
-    change = oi / _back(s, row.RING_OI, n, 12) - 1.0
+    change = _change(s, row.RING_OI, row.RING_PER_OI, n, oi, 12)
     put(s, row.OI_CHANGE_12, change)
-    put(s, row.OI_CHANGE_288, oi / _back(s, row.RING_OI, n, 288) - 1.0)
+    put(s, row.OI_CHANGE_288, _change(s, row.RING_OI, row.RING_PER_OI, n, oi, 288))
     put(s, row.OI_ZSCORE_576, _zscore(s, row.W_576, row.X_OI, row.X_OI2, row.X_OI_KNOWN, oi, 288.0))
     same_way = select(moved < 0.0, change, 0.0 * change)
     put(s, row.OI_PRICE_DIVERGENCE_12, select(moved > 0.0, 0.0 - change, same_way))
@@ -231,23 +239,22 @@ def _unfit(s, first, end):
     """NaN in the lanes where one of these features is not a number that float32 can hold, else 0."""
     seen = wide(0.0)
     for feature in range(first, end, LANES):
-        x = get(s, feature) * _TOO_LARGE
-        seen = seen + (x - x)
-    return seen
+        seen = seen + get(s, feature) * _TOO_LARGE
+    return seen - seen
 
 
 @compiled
 def write_reasons(s, p):
     """Write the bits of every reason why a row is not valid."""
-    reason = select(get(s, row.I_REAL) == 1.0, wide(0.0), row.FILLED)
-    reason = reason + select(get(s, row.S_FILLS) > float(p[row.P_MAX_FILLED]), wide(row.GAPS), 0.0)
+    reason = select(get(s, row.I_REAL) == 1.0, 0.0, row.FILLED)
+    reason = reason + select(get(s, row.S_FILLS) > float(p[row.P_MAX_FILLED]), row.GAPS, 0.0)
     own = _unfit(s, row.OUT, row.FUNDING_RATE)
-    reason = reason + select(own == own, wide(0.0), row.NOT_FINITE)
+    reason = reason + select(own == own, 0.0, row.NOT_FINITE)
     funding = _unfit(s, row.FUNDING_RATE, row.REF_RETURN_1)
-    reason = reason + select(funding == funding, wide(0.0), row.FUNDING_UNKNOWN)
+    reason = reason + select(funding == funding, 0.0, row.FUNDING_UNKNOWN)
     known = (get(s, row.S_MISSES) <= float(p[row.P_MAX_FILLED])) & (get(s, row.I_REF) > 0.0)
     reference = _unfit(s, row.REF_RETURN_1, row.OI_CHANGE_12)
-    reason = reason + select(known & (reference == reference), wide(0.0), row.REFERENCE_MISSING)
+    reason = reason + select(known & (reference == reference), 0.0, row.REFERENCE_MISSING)
     put(s, row.S_REASON, reason)
 
 
@@ -270,4 +277,4 @@ def write_nothing(s):
     """A row before the warm-up is complete holds no number."""
     for feature in range(row.OUT, row.OUT + row.FEATURE_COUNT * LANES, LANES):
         put(s, feature, np.nan)
-    put(s, row.S_REASON, float(row.WARMUP) + select(get(s, row.I_REAL) == 1.0, wide(0.0), row.FILLED))
+    put(s, row.S_REASON, float(row.WARMUP) + select(get(s, row.I_REAL) == 1.0, 0.0, row.FILLED))

@@ -10,7 +10,19 @@ import numpy as np
 from numba import njit
 
 from features import kernel_layout as row
-from features.kernel_lanes import LANES, floor, get, mantissa, put, raw_exponent, select, size, wide
+from features.kernel_lanes import (
+    LANES,
+    above_zero,
+    floor,
+    get,
+    larger,
+    mantissa,
+    put,
+    ratio,
+    raw_exponent,
+    select,
+    size,
+)
 
 _LN2_HI, _LN2_LO = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 _SQRT2, _LN2 = 1.4142135623730951, 0.6931471805599453
@@ -21,40 +33,25 @@ inlined = njit(nogil=True, error_model="numpy", forceinline=True)
 compiled = njit(nogil=True, error_model="numpy")
 
 
-@inlined
-def ratio(a, b, otherwise):
-    """``a / b``, or what the definition says where b is zero."""
-    return select(b != 0.0, a / b, otherwise)
-
-
-@inlined
-def larger(a, b):
-    """The larger of two; the second where either is NaN."""
-    return select(a > b, a, b)
-
-
-@inlined
-def above_zero(x):
-    """x where it is positive, else 0."""
-    return select(x > 0.0, x, 0.0)
-
-
 @compiled
-def log(x):
-    """Natural logarithm within one unit in the last place (fdlibm ``e_log.c``); NaN unless 1e-300 < x < 1e300."""
-    m, k = mantissa(x), raw_exponent(x) - 4503599627371519.0
-    big = m > _SQRT2
-    f = select(big, 0.5 * m, m) - 1.0
-    k = select(big, k + 1.0, k)
-    q = f / (2.0 + f)
+def log_ratio(a, b):
+    """Natural logarithm of ``a / b`` within two units in the last place; NaN unless both are in (1e-300, 1e300).
+
+    The polynomial of fdlibm's ``e_log.c``, on q = (a-b)/(a+b): one division, and exactly 0 for equals.
+    """
+    x, y = mantissa(a), mantissa(b)
+    k = raw_exponent(a) - raw_exponent(b)
+    large, small = x > _SQRT2 * y, _SQRT2 * x < y
+    k = select(large, k + 1.0, select(small, k - 1.0, k))
+    x, y = select(small, x + x, x), select(large, y + y, y)
+    q = (x - y) / (x + y)
     z = q * q
     w = z * z
     odd = w * (3.999999999940941908e-01 + w * (2.222219843214978396e-01 + w * 1.531383769920937332e-01))
     even = 2.857142874366239149e-01 + w * (1.818357216161805012e-01 + w * 1.479819860511658591e-01)
-    half = 0.5 * f * f
     r = odd + z * (6.666666666666735130e-01 + w * even)
-    y = k * _LN2_HI - ((half - (q * (half + r) + k * _LN2_LO)) - f)
-    return select((x > 1e-300) & (x < _LARGE), y, np.nan)
+    known = (a > 1e-300) & (a < _LARGE) & (b > 1e-300) & (b < _LARGE)
+    return select(known, k * _LN2_HI + ((q + q) + (q * r + k * _LN2_LO)), np.nan)
 
 
 @compiled
@@ -76,8 +73,8 @@ def _record_prices(s):
     """Write this bar's quantities of price; the state still holds the bar before."""
     o, h, l, c = get(s, row.I_OPEN), get(s, row.I_HIGH), get(s, row.I_LOW), get(s, row.I_CLOSE)  # noqa: E741
     v, c_1 = get(s, row.I_VOLUME), get(s, row.S_CLOSE)
-    change, r, hl, co = c - c_1, log(c / c_1), log(h / l), log(c / o)
-    fraction = c / c_1 - 1.0
+    change, r, hl, co = c - c_1, log_ratio(c, c_1), log_ratio(h, l), log_ratio(c, o)
+    fraction = change * get(s, row.S_PER_CLOSE)
     put(s, row.S_R, r)
     put(s, row.X_HIGH, h)
     put(s, row.X_NEG_LOW, 0.0 - l)
@@ -108,7 +105,7 @@ def _record_prices(s):
 @compiled
 def _record_others(s):
     """Write this bar's quantities of what is known beside prices; the unknown counts 0 and is not counted."""
-    q = log(get(s, row.I_REF) / get(s, row.S_REF))
+    q = log_ratio(get(s, row.I_REF), get(s, row.S_REF))
     q = select(q == q, q, 0.0)  # missing now, or never seen before: the reference stays at its last close
     put(s, row.X_REF, q)
     put(s, row.X_REF2, q * q)
@@ -118,25 +115,25 @@ def _record_others(s):
     steps = select(known, floor(rate * 1e8 + 0.5), 0.0)  # whole numbers add up exactly
     put(s, row.X_F, steps)
     put(s, row.X_F2, steps * steps)
-    put(s, row.X_F_KNOWN, select(known, wide(1.0), 0.0))
+    put(s, row.X_F_KNOWN, select(known, 1.0, 0.0))
     put(s, row.X_F_MINUTES, select(known, floor(interval * 60.0 + 0.5), 0.0))
     oi = get(s, row.I_OI)
     known = oi > 0.0
     oi = select(known, oi, 0.0)
     put(s, row.X_OI, oi)
     put(s, row.X_OI2, oi * oi)
-    put(s, row.X_OI_KNOWN, select(known, wide(1.0), 0.0))
+    put(s, row.X_OI_KNOWN, select(known, 1.0, 0.0))
     basis = get(s, row.I_BASIS)
     known = size(basis) < _LARGE
     basis = select(known, basis, 0.0)
     put(s, row.X_BASIS, basis)
     put(s, row.X_BASIS2, basis * basis)
-    put(s, row.X_BASIS_KNOWN, select(known, wide(1.0), 0.0))
+    put(s, row.X_BASIS_KNOWN, select(known, 1.0, 0.0))
     share, v = get(s, row.I_TAKER), get(s, row.I_VOLUME)
     known = share >= 0.0
     put(s, row.X_TAKER, select(known, (2.0 * share - 1.0) * v, 0.0))
     put(s, row.X_TAKER_V, select(known, v, 0.0))
-    put(s, row.X_TAKER_KNOWN, select(known, wide(1.0), 0.0))
+    put(s, row.X_TAKER_KNOWN, select(known, 1.0, 0.0))
 
 
 @compiled
@@ -186,16 +183,17 @@ def _push_maxima(s):
 @compiled
 def _derive(s):
     """Update what is built on windows and needed bar by bar."""
-    flow = ratio(get(s, row.W_20 + row.X_SIGNED_V), get(s, row.W_20 + row.X_V), 0.0)
+    per_volume = ratio(1.0, get(s, row.W_20 + row.X_V), 0.0)
+    flow = get(s, row.W_20 + row.X_SIGNED_V) * per_volume
+    put(s, row.S_PER_V_20, per_volume)
     put(s, row.S_OBV, flow)
     _follow(s, row.S_OBV_EMA, flow, 2.0 / 21.0)
     highest, lowest = get(s, row.W_MAX_14 + row.X_HIGH), 0.0 - get(s, row.W_MAX_14 + row.X_NEG_LOW)
     put(s, row.S_K_2, get(s, row.S_K_1))
     put(s, row.S_K_1, get(s, row.S_K))
     put(s, row.S_K, ratio(100.0 * (get(s, row.I_CLOSE) - lowest), highest - lowest, 50.0))
-    moved = get(s, row.W_14 + row.X_TR)
-    plus = ratio(100.0 * get(s, row.W_14 + row.X_PLUS), moved, 0.0)
-    minus = ratio(100.0 * get(s, row.W_14 + row.X_MINUS), moved, 0.0)
+    per_move = ratio(100.0, get(s, row.W_14 + row.X_TR), 0.0)
+    plus, minus = get(s, row.W_14 + row.X_PLUS) * per_move, get(s, row.W_14 + row.X_MINUS) * per_move
     put(s, row.S_PLUS_DI, plus)
     put(s, row.S_MINUS_DI, minus)
     put(s, row.S_DX, ratio(100.0 * size(plus - minus), plus + minus, 0.0))
@@ -209,11 +207,9 @@ def _follow(s, ema, x, weight):
 
 
 @compiled
-def _carry(s, n):
-    """Carry prices, EMAs and raw values on; a missing reference keeps its last close."""
-    c, ref, oi = get(s, row.I_CLOSE), get(s, row.I_REF), get(s, row.I_OI)
-    ref = select(ref > 0.0, ref, get(s, row.S_REF))
-    oi = select(oi > 0.0, oi, np.nan)
+def _carry(s):
+    """Carry prices and EMAs on; a missing reference keeps its last close."""
+    c, ref = get(s, row.I_CLOSE), get(s, row.I_REF)
     put(s, row.S_HIGH_1, get(s, row.S_HIGH))
     put(s, row.S_LOW_1, get(s, row.S_LOW))
     put(s, row.S_BODY_1, get(s, row.S_BODY))
@@ -221,12 +217,7 @@ def _carry(s, n):
     put(s, row.S_LOW, get(s, row.I_LOW))
     put(s, row.S_CLOSE, c)
     put(s, row.S_BODY, c - get(s, row.I_OPEN))
-    put(s, row.S_REF, ref)
-    put(s, row.S_OI, oi)
-    place = (n & (row.RING - 1)) * LANES
-    put(s, row.RING_C + place, c)
-    put(s, row.RING_REF + place, ref)
-    put(s, row.RING_OI + place, oi)
+    put(s, row.S_REF, select(ref > 0.0, ref, get(s, row.S_REF)))
     _follow(s, row.S_EMA_9, c, 2.0 / 10.0)
     _follow(s, row.S_EMA_12, c, 2.0 / 13.0)
     _follow(s, row.S_EMA_21, c, 2.0 / 22.0)
@@ -237,10 +228,26 @@ def _carry(s, n):
 
 
 @compiled
+def _remember(s, n):
+    """Keep this bar's close, reference and open interest for the changes of later bars."""
+    c, ref, oi = get(s, row.S_CLOSE), get(s, row.S_REF), get(s, row.I_OI)
+    oi, per_close = select(oi > 0.0, oi, np.nan), 1.0 / c
+    put(s, row.S_OI, oi)
+    put(s, row.S_PER_CLOSE, per_close)
+    place = (n & (row.RING - 1)) * LANES
+    put(s, row.RING_C + place, c)
+    put(s, row.RING_PER_C + place, per_close)
+    put(s, row.RING_REF + place, ref)
+    put(s, row.RING_PER_REF + place, 1.0 / ref)
+    put(s, row.RING_OI + place, oi)
+    put(s, row.RING_PER_OI + place, 1.0 / oi)
+
+
+@compiled
 def _flag(s, window):
     """Count filled bars and missing reference bars among the last ``window``."""
-    filled = select(get(s, row.I_REAL) == 1.0, wide(0.0), 1.0)
-    missing = select(get(s, row.I_REF) > 0.0, wide(0.0), 1.0)
+    filled = select(get(s, row.I_REAL) == 1.0, 0.0, 1.0)
+    missing = select(get(s, row.I_REF) > 0.0, 0.0, 1.0)
     place = int(s[row.FLAG_AT])
     at = row.FLAGS + 2 * LANES * place
     put(s, row.S_FILLS, get(s, row.S_FILLS) + filled - get(s, at))
@@ -258,11 +265,14 @@ def advance(s, n, p):
     """
     if n == 0:
         begin(s)
-    if n > p[row.P_WARMUP] - row.LONGEST_LOOKBACK:
+    late = n - (p[row.P_WARMUP] - row.LONGEST_LOOKBACK)
+    if late > 0:
         _record_prices(s)
         _record_others(s)
         _push_sums(s)
         _push_maxima(s)
         _derive(s)
-    _carry(s, n)
+    _carry(s)
+    if late >= 0:
+        _remember(s, n)
     _flag(s, p[row.P_FILL_WINDOW])

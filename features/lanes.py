@@ -53,9 +53,9 @@ class Engine:
         self._states: Floats = aligned(1, kernel.state_size(contract.fill_window_bars))
 
     def clock_row(self, index: int) -> int:
-        """Row of the clock table of the bar with this absolute index."""
+        """Row of the clock table of the bar before this absolute index."""
         week = len(self.clock)
-        return (index + 1 + week // 7 * _MONDAY) % week
+        return (index + week // 7 * _MONDAY) % week
 
     def job(self, stretches: Sequence[Stretch]) -> Ints:
         """Describe up to eight stretches to the kernel."""

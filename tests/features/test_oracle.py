@@ -6,8 +6,8 @@ from numba import njit
 
 from features import FEATURES, BarInputs, FeatureContract, kernel
 from features.clock import sin_cos
-from features.kernel_lanes import LANES, get, put
-from features.kernel_state import log
+from features.kernel_lanes import LANES, get, put, wide
+from features.kernel_state import log_ratio
 from features.lanes import Stretch, run_stretches
 from tests.features import oracle
 from tests.features.histories import ANCHOR, FIVE, contract, inputs_of, random_bars, real_inputs
@@ -32,7 +32,7 @@ def kernel_row(inputs: BarInputs, made: FeatureContract, index: int) -> np.ndarr
 @njit
 def logs_in_lanes(s):
     for row in range(0, s.size, LANES):
-        put(s, row, log(get(s, row)))
+        put(s, row, log_ratio(get(s, row), wide(1.0)))
 
 
 def logs(x: np.ndarray) -> np.ndarray:
@@ -79,6 +79,7 @@ def test_a_flat_empty_market_has_the_declared_values():
     bars = random_bars(2400, seed=4)
     bars[:, oracle.O : oracle.V] = 0.7
     bars[:, oracle.V], bars[:, oracle.REF], bars[:, oracle.RATE] = 0.0, 3.0, 7.3e-5
+    bars[:, oracle.BASIS], bars[:, oracle.TAKER] = 1.1e-4, 0.3
     inputs = inputs_of(bars, first_index=ANCHOR - 1152)
     got = dict(zip((f.name for f in FEATURES), kernel_row(inputs, contract(), ANCHOR + 900), strict=True))
     special = {
@@ -86,7 +87,7 @@ def test_a_flat_empty_market_has_the_declared_values():
         "downside_share_48": 0.5, "atr_ratio": 1, "vol_ratio_12_288": 1, "illiquidity_ratio": 1, "is_doji": 1,
     }  # fmt: skip
     moving = {"day_sin", "day_cos", "week_sin", "week_cos", "funding_rate", "funding_annualised", "hours_to_funding"}
-    moving |= {"oi_change_12", "oi_change_288"}
+    moving |= {"oi_change_12", "oi_change_288", "oi_zscore_576", "basis", "taker_share"}
     for name, value in got.items():
         assert np.isfinite(value), name
         if name not in moving:
@@ -94,10 +95,10 @@ def test_a_flat_empty_market_has_the_declared_values():
 
 
 def test_the_logarithm_and_the_sine_are_exact_enough():
-    """Our own functions stay within one unit in the last place of NumPy's, the sine within 5e-16."""
+    """Our own functions stay within two units in the last place of NumPy's, the sine within 5e-16."""
     x = np.concatenate((np.exp(np.linspace(-20, 20, 4001)), 1 + np.linspace(-1e-3, 1e-3, 2001)))
     got = logs(x)
-    assert np.max(np.abs(got - np.log(x)) / np.maximum(np.spacing(np.abs(np.log(x))), 1e-300)) <= 1.0
+    assert np.max(np.abs(got - np.log(x)) / np.maximum(np.spacing(np.abs(np.log(x))), 1e-300)) <= 2.0
     assert np.isnan(logs(np.array([0.0, -1.0, np.nan, np.inf, -np.inf, -0.0, 1e-310]))).all()
     turn = np.arange(0, 2016) / 2016
     angle = (
