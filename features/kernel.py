@@ -51,9 +51,9 @@ def _write_clock(s, clock, job):
 def _hand_over(s, job, i, like):
     """Write each lane's row and reason to where they belong."""
     for feature in range(0, row.FEATURE_COUNT - LANES, LANES):
-        scatter(s, row.OUT + feature * LANES, job, _ROW_NOW, feature, like)
+        scatter(s, row.OUT + feature * LANES, job, _ROW_NOW, feature, row.NARROW, like)
     last = row.FEATURE_COUNT - LANES  # overlaps the one before where the count is no multiple of eight
-    scatter(s, row.OUT + last * LANES, job, _ROW_NOW, last, like)
+    scatter(s, row.OUT + last * LANES, job, _ROW_NOW, last, row.NARROW, like)
     for lane in range(LANES):
         first = job[JOB_FIRST + lane]
         if (first <= i) & (i < job[JOB_END + lane]):

@@ -17,6 +17,7 @@ from numba.extending import intrinsic, lower_builtin, models, register_model, ty
 LANES = 8
 _DOUBLES = ir.VectorType(ir.DoubleType(), LANES)
 _FLOATS = ir.VectorType(ir.FloatType(), LANES)
+_HALF, _NARROW_HALF = ir.VectorType(ir.DoubleType(), 4), ir.VectorType(ir.FloatType(), 4)
 _INTEGERS = ir.VectorType(ir.IntType(64), LANES)
 _BITS = ir.VectorType(ir.IntType(1), LANES)
 _INDEX = ir.VectorType(ir.IntType(32), LANES)
@@ -123,6 +124,29 @@ def put(_typing, s, at, x):
         return context.get_dummy_value()
 
     return types.void(s, types.intp, x if x == lanes else types.float64), codegen
+
+
+@intrinsic
+def get_count(_typing, s, at):
+    """A whole number kept in one element of the state."""
+
+    def codegen(context, builder, signature, args):
+        pointer = _pointer(context, builder, signature, args)
+        return builder.load(builder.bitcast(pointer, ir.IntType(64).as_pointer()))
+
+    return types.intp(s, types.intp), codegen
+
+
+@intrinsic
+def put_count(_typing, s, at, number):
+    """Keep a whole number in one element of the state."""
+
+    def codegen(context, builder, signature, args):
+        pointer = _pointer(context, builder, signature, args)
+        builder.store(args[2], builder.bitcast(pointer, ir.IntType(64).as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(s, types.intp, types.intp), codegen
 
 
 @intrinsic
@@ -235,13 +259,23 @@ def raw_exponent(_typing, _x):
     return _with_exponent(0x7FF, 0x4330000000000000, 52)
 
 
-def _transposed(builder, rows):
-    """Transpose eight vectors of eight by three rounds of interleaving ``i`` with ``i + 4``."""
-    low = ir.Constant(_INDEX, [0, 8, 1, 9, 2, 10, 3, 11])
-    high = ir.Constant(_INDEX, [4, 12, 5, 13, 6, 14, 7, 15])
-    for _ in range(3):
-        rows = [builder.shuffle_vector(rows[i], rows[i + 4], how) for i in range(4) for how in (low, high)]
-    return rows
+def _transposed(builder, quarters):
+    """Transpose eight rows of eight, given as ``quarters(row, half)`` of four each.
+
+    Halves come from memory, where joining them is cheap; what is left is a 4 x 4 transpose in each half.
+    """
+
+    def shuffle(a, b, how):
+        return builder.shuffle_vector(a, b, ir.Constant(_INDEX, how))
+
+    lines = []
+    for half in (0, 1):
+        a, b, c, d = (shuffle(quarters(i, half), quarters(i + 4, half), list(range(8))) for i in range(4))
+        for low, high in ((0, 1), (2, 3)):
+            how = [low, 8 + low, high, 8 + high, 4 + low, 12 + low, 4 + high, 12 + high]
+            x, y = shuffle(a, b, how), shuffle(c, d, how)
+            lines += [shuffle(x, y, [0, 1, 8, 9, 4, 5, 12, 13]), shuffle(x, y, [2, 3, 10, 11, 6, 7, 14, 15])]
+    return lines
 
 
 def _addresses(context, builder, signature, args, position):
@@ -257,11 +291,13 @@ def gather(_typing, s, to, addresses, at, first_byte):
     """Read eight doubles of each lane's bar into eight rows of the state."""
 
     def codegen(context, builder, signature, args):
-        rows = []
-        for address in _addresses(context, builder, signature, args, 2):
-            pointer = builder.inttoptr(builder.add(address, args[4]), _DOUBLES.as_pointer())
-            rows.append(builder.load(pointer, align=8))
-        for column, value in enumerate(_transposed(builder, rows)):
+        lines = list(_addresses(context, builder, signature, args, 2))
+
+        def quarters(lane, half):
+            at = builder.add(builder.add(lines[lane], args[4]), ir.Constant(ir.IntType(64), 32 * half))
+            return builder.load(builder.inttoptr(at, _HALF.as_pointer()), align=8)
+
+        for column, value in enumerate(_transposed(builder, quarters)):
             row = [args[0], builder.add(args[1], ir.Constant(ir.IntType(64), LANES * column))]
             builder.store(value, _pointer(context, builder, signature, row), align=8)
         return context.get_dummy_value()
@@ -270,24 +306,41 @@ def gather(_typing, s, to, addresses, at, first_byte):
 
 
 @intrinsic
-def scatter(_typing, s, first, addresses, at, column, like):
-    """Write eight rows of the state, which are eight features, into each lane's output row from ``column`` on."""
+def scatter(_typing, s, first, addresses, at, column, room, like):
+    """Write eight rows of the state, which are eight features, into each lane's output row from ``column`` on.
+
+    ``room`` is where 32 elements of the state may be overwritten.
+   """
     narrow = like.dtype == types.float32
-    kind, width = (_FLOATS, 4) if narrow else (_DOUBLES, 8)
+    half, width = (_NARROW_HALF, 4) if narrow else (_HALF, 8)
 
     def codegen(context, builder, signature, args):
-        rows = []
-        for feature in range(LANES):
-            row = [args[0], builder.add(args[1], ir.Constant(ir.IntType(64), LANES * feature))]
-            value = builder.load(_pointer(context, builder, signature, row), align=8)
-            rows.append(builder.fptrunc(value, _FLOATS) if narrow else value)
+        def place(element, kind):
+            return builder.bitcast(_pointer(context, builder, signature, [args[0], element]), kind.as_pointer())
+
+        def element(at, offset):
+            return builder.add(at, ir.Constant(ir.IntType(64), offset))
+
+        rows = args[1]
+        if narrow:
+            rows = args[5]
+            for feature in range(LANES):
+                value = builder.load(place(element(args[1], LANES * feature), _DOUBLES), align=8)
+                target = place(element(rows, LANES // 2 * feature), _FLOATS)
+                builder.store(builder.fptrunc(value, _FLOATS), target, align=8)
+
+        def quarters(feature, part):
+            offset = (LANES * feature + 4 * part) * width // 8
+            return builder.load(place(element(rows, offset), half), align=8)
+
         offset = builder.mul(args[4], ir.Constant(ir.IntType(64), width))
         lines = _addresses(context, builder, signature, args, 2)
-        for address, value in zip(lines, _transposed(builder, rows), strict=True):
+        for address, value in zip(lines, _transposed(builder, quarters), strict=True):
+            kind = ir.VectorType(half.element, LANES)
             builder.store(value, builder.inttoptr(builder.add(address, offset), kind.as_pointer()), align=width)
         return context.get_dummy_value()
 
-    return types.void(s, types.intp, addresses, types.intp, types.intp, like), codegen
+    return types.void(s, types.intp, addresses, types.intp, types.intp, types.intp, like), codegen
 
 
 @intrinsic

@@ -78,33 +78,37 @@ RING = 512
 RING_C, RING_PER_C = _ring(RING), _ring(RING)
 RING_REF, RING_PER_REF, RING_OI, RING_PER_OI = _ring(RING), _ring(RING), _ring(RING), _ring(RING)
 
-_windows: list[tuple[int, ...]] = []
+_windows = count()
 
 
-def _window(bars: int, first: int, last: int) -> int:
-    """Place a window over the quantities ``first`` to ``last``; returns where quantity 0's result would stand.
+def _window(bars: int, first: int, last: int) -> tuple[int, ...]:
+    """Place a window over the quantities ``first`` to ``last``.
 
-    A window holds a prefix, a result and a ring of ``bars + 1`` bars, each one row a quantity.
+    A window holds a prefix, a result and a ring of ``bars + 1`` bars, each one row a quantity, and a counter.
     """
     width = (last - first) // LANES + 1
-    prefix, result, ring = _ring(1, width), _ring(1, width), _ring(bars + 1, width)
-    _windows.append((prefix, result, ring, bars, first, width * LANES))
-    return result - first
+    return next(_windows), _ring(1, width), _ring(1, width), _ring(bars + 1, width), bars, first, width * LANES
 
 
-W_12, W_13, W_14 = _window(12, X_TAKER, X_V), _window(13, X_DX_1, X_DX_1), _window(14, X_TR, X_DOWN)
-W_20, W_24 = _window(20, X_V, X_SR_V), _window(24, X_SR, X_SR2)
-W_48, W_50, W_144 = _window(48, X_GK, X_R2), _window(50, X_C, X_C), _window(144, X_R, X_R2)
-W_288_R, W_288 = _window(288, X_R, X_V), _window(288, X_BASIS, X_TR)
-W_576_R, W_576 = _window(576, X_R, X_R2), _window(576, X_F, X_OI_KNOWN)
-SUMS = len(_windows)
-W_MAX_14, W_MAX_288 = _window(14, X_HIGH, X_NEG_LOW), _window(288, X_HIGH, X_NEG_LOW)
-WINDOWS = np.array(_windows)
+SUM_12, SUM_13, SUM_14 = _window(12, X_TAKER, X_V), _window(13, X_DX_1, X_DX_1), _window(14, X_TR, X_DOWN)
+SUM_20, SUM_24, SUM_48 = _window(20, X_V, X_SR_V), _window(24, X_SR, X_SR2), _window(48, X_GK, X_R2)
+SUM_50, SUM_144, SUM_288_R = _window(50, X_C, X_C), _window(144, X_R, X_R2), _window(288, X_R, X_V)
+SUM_288, SUM_576_R, SUM_576 = _window(288, X_BASIS, X_TR), _window(576, X_R, X_R2), _window(576, X_F, X_OI_KNOWN)
+MAX_14, MAX_288 = _window(14, X_HIGH, X_NEG_LOW), _window(288, X_HIGH, X_NEG_LOW)
+# Where the result of quantity 0 of each window would stand.
+W_12, W_13, W_14, W_20, W_24, W_48, W_50, W_144, W_288_R, W_288, W_576_R, W_576, W_MAX_14, W_MAX_288 = (
+    window[2] - window[5]
+    for window in (
+        *(SUM_12, SUM_13, SUM_14, SUM_20, SUM_24, SUM_48, SUM_50, SUM_144, SUM_288_R, SUM_288, SUM_576_R, SUM_576),
+        *(MAX_14, MAX_288),
+    )
+)
 LONGEST_LOOKBACK = 577
 
-# Counters, one element each: the windows' positions, and the place in the ring of flags, which ends the state.
-POSITIONS = _ring(1 + len(_windows) // LANES)
-FLAG_AT, FLAGS = _ring(1), _ring(1)
+# Whole numbers, one element each: where the windows stand in their rings, and where in the ring of flags, which ends the
+# state. NARROW is room for eight features as float32.
+POSITIONS, FLAG_AT, NARROW = _ring(2), _ring(1), _ring(4)
+FLAGS = _ring(1)
 
 
 def state_size(fill_window: int) -> int:

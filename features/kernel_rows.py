@@ -236,10 +236,19 @@ def _imbalance(s, window, need):
 
 @inlined
 def _unfit(s, first, end):
-    """NaN in the lanes where one of these features is not a number that float32 can hold, else 0."""
-    seen = wide(0.0)
-    for feature in range(first, end, LANES):
-        seen = seen + get(s, feature) * _TOO_LARGE
+    """NaN in the lanes where one of these features is not a number that float32 can hold, else 0.
+
+    Four sums side by side: each addition waits for the one before it.
+    """
+    a, b, c, d = wide(0.0), wide(0.0), wide(0.0), wide(0.0)
+    for feature in range(first, end - 3 * LANES, 4 * LANES):
+        a = a + get(s, feature) * _TOO_LARGE
+        b = b + get(s, feature + LANES) * _TOO_LARGE
+        c = c + get(s, feature + 2 * LANES) * _TOO_LARGE
+        d = d + get(s, feature + 3 * LANES) * _TOO_LARGE
+    for feature in range(end - (end - first) % (4 * LANES), end, LANES):
+        a = a + get(s, feature) * _TOO_LARGE
+    seen = (a + b) + (c + d)
     return seen - seen
 
 

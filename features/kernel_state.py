@@ -15,9 +15,11 @@ from features.kernel_lanes import (
     above_zero,
     floor,
     get,
+    get_count,
     larger,
     mantissa,
     put,
+    put_count,
     ratio,
     raw_exponent,
     select,
@@ -28,6 +30,7 @@ _LN2_HI, _LN2_LO = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 _SQRT2, _LN2 = 1.4142135623730951, 0.6931471805599453
 _GARMAN_KLASS = 2.0 * _LN2 - 1.0
 _LARGE = 1e300
+_LOWEST = -1.7976931348623157e308
 
 inlined = njit(nogil=True, error_model="numpy", forceinline=True)
 compiled = njit(nogil=True, error_model="numpy")
@@ -54,6 +57,13 @@ def log_ratio(a, b):
     return select(known, k * _LN2_HI + ((q + q) + (q * r + k * _LN2_LO)), np.nan)
 
 
+@inlined
+def _empty_top(s, window, prefix, result, ring, bars, first, width):
+    """No bar yet: below every price, and beyond the ring's end."""
+    for i in range(prefix, ring + (bars + 1) * width, LANES):
+        put(s, i, _LOWEST)
+
+
 @compiled
 def begin(s):
     """Begin with the first bar: everything before it is unknown, and the EMAs stand at its close."""
@@ -66,6 +76,8 @@ def begin(s):
     put(s, row.S_REF, np.nan)
     for ema in range(row.S_EMA_9, row.S_SIGNAL, LANES):
         put(s, ema, c)
+    _empty_top(s, *row.MAX_14)
+    _empty_top(s, *row.MAX_288)
 
 
 @compiled
@@ -136,48 +148,69 @@ def _record_others(s):
     put(s, row.X_TAKER_KNOWN, select(known, 1.0, 0.0))
 
 
+@inlined
+def _slide(s, window, prefix, result, ring, bars, first, width):
+    """Take this bar's quantities into one summed window."""
+    place = get_count(s, row.POSITIONS + window)
+    here = ring + place * width
+    for i in range(0, width, LANES):
+        x = get(s, first + i)
+        total = get(s, prefix + i) + x
+        put(s, result + i, total + get(s, here + width + i))  # what is left of the last chunk, at its end 0
+        put(s, prefix + i, total)
+        put(s, here + i, x)
+    place += 1
+    if place == bars:  # turn the chunk into its suffix sums, and begin the next
+        place = 0
+        for i in range(prefix, prefix + width, LANES):
+            put(s, i, 0.0)
+        for i in range(here - LANES, ring - LANES, -LANES):
+            put(s, i, get(s, i) + get(s, i + width))
+    put_count(s, row.POSITIONS + window, place)
+
+
 @compiled
 def _push_sums(s):
-    """Take this bar's quantities into every summed window."""
-    for w in range(row.SUMS):
-        window = row.WINDOWS[w]
-        prefix, result, ring, bars, first, width = window[0], window[1], window[2], window[3], window[4], window[5]
-        place = int(s[row.POSITIONS + w])
-        here = ring + place * width
-        for i in range(0, width, LANES):
-            x = get(s, first + i)
-            total = get(s, prefix + i) + x
-            put(s, result + i, total + get(s, here + width + i))  # what is left of the last chunk, at its end 0
-            put(s, prefix + i, total)
-            put(s, here + i, x)
-        s[row.POSITIONS + w] += 1.0
-        if place + 1 == bars:  # turn the chunk into its suffix sums, and begin the next
-            s[row.POSITIONS + w] = 0.0
-            for i in range(prefix, prefix + width, LANES):
-                put(s, i, 0.0)
-            for i in range(here - LANES, ring - LANES, -LANES):
-                put(s, i, get(s, i) + get(s, i + width))
+    """Take this bar into every summed window; one line a window, so that each is compiled for its own width."""
+    _slide(s, *row.SUM_12)
+    _slide(s, *row.SUM_13)
+    _slide(s, *row.SUM_14)
+    _slide(s, *row.SUM_20)
+    _slide(s, *row.SUM_24)
+    _slide(s, *row.SUM_48)
+    _slide(s, *row.SUM_50)
+    _slide(s, *row.SUM_144)
+    _slide(s, *row.SUM_288_R)
+    _slide(s, *row.SUM_288)
+    _slide(s, *row.SUM_576_R)
+    _slide(s, *row.SUM_576)
+
+
+@inlined
+def _top(s, window, prefix, result, ring, bars, first, width):
+    """Take this bar's high and negated low into one window of maxima."""
+    place = get_count(s, row.POSITIONS + window)
+    here = ring + place * width
+    for i in range(0, width, LANES):
+        x = get(s, first + i)
+        highest = larger(get(s, prefix + i), x)
+        put(s, result + i, larger(highest, get(s, here + width + i)))
+        put(s, prefix + i, highest)
+        put(s, here + i, x)
+    place += 1
+    if place == bars:
+        place = 0
+        for i in range(prefix, prefix + width, LANES):
+            put(s, i, _LOWEST)
+        for i in range(here - LANES, ring - LANES, -LANES):
+            put(s, i, larger(get(s, i), get(s, i + width)))
+    put_count(s, row.POSITIONS + window, place)
 
 
 @compiled
 def _push_maxima(s):
-    """Take this bar's high and negated low into the windows of maxima."""
-    for w in range(row.SUMS, row.WINDOWS.shape[0]):
-        window = row.WINDOWS[w]
-        prefix, result, ring, bars, first, width = window[0], window[1], window[2], window[3], window[4], window[5]
-        place = int(s[row.POSITIONS + w])
-        here = ring + place * width
-        last = place + 1 == bars
-        for i in range(0, width, LANES):
-            x = get(s, first + i)
-            highest = larger(get(s, prefix + i), x) if place > 0 else x
-            put(s, result + i, highest if last else larger(highest, get(s, here + width + i)))
-            put(s, prefix + i, highest)
-            put(s, here + i, x)
-        s[row.POSITIONS + w] = 0.0 if last else s[row.POSITIONS + w] + 1.0
-        if last:
-            for i in range(here - LANES, ring - LANES, -LANES):
-                put(s, i, larger(get(s, i), get(s, i + width)))
+    _top(s, *row.MAX_14)
+    _top(s, *row.MAX_288)
 
 
 @compiled
@@ -248,13 +281,13 @@ def _flag(s, window):
     """Count filled bars and missing reference bars among the last ``window``."""
     filled = select(get(s, row.I_REAL) == 1.0, 0.0, 1.0)
     missing = select(get(s, row.I_REF) > 0.0, 0.0, 1.0)
-    place = int(s[row.FLAG_AT])
+    place = get_count(s, row.FLAG_AT)
     at = row.FLAGS + 2 * LANES * place
     put(s, row.S_FILLS, get(s, row.S_FILLS) + filled - get(s, at))
     put(s, row.S_MISSES, get(s, row.S_MISSES) + missing - get(s, at + LANES))
     put(s, at, filled)
     put(s, at + LANES, missing)
-    s[row.FLAG_AT] = place + 1.0 if place + 1 < window else 0.0
+    put_count(s, row.FLAG_AT, place + 1 if place + 1 < window else 0)
 
 
 @compiled
