@@ -15,6 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
 LANES = 8
+RING = 512  # rows of a ring of raw values; a power of two, so that a bar's place is its number's low bits
 _DOUBLES = ir.VectorType(ir.DoubleType(), LANES)
 _FLOATS = ir.VectorType(ir.FloatType(), LANES)
 _HALF, _NARROW_HALF = ir.VectorType(ir.DoubleType(), 4), ir.VectorType(ir.FloatType(), 4)
@@ -112,6 +113,18 @@ def get(_typing, s, at):
         return builder.load(_pointer(context, builder, signature, args), align=8)
 
     return lanes(s, types.intp), codegen
+
+
+@intrinsic
+def back(_typing, s, ring, newest, bars):
+    """The row so many bars before the newest in a ring of 512 rows, which begins at element ``ring``."""
+
+    def codegen(context, builder, signature, args):
+        place = builder.and_(builder.sub(args[2], args[3]), ir.Constant(ir.IntType(64), RING - 1))
+        at = builder.add(args[1], builder.mul(place, ir.Constant(ir.IntType(64), LANES)))
+        return builder.load(_pointer(context, builder, signature, [args[0], at]), align=8)
+
+    return lanes(s, types.intp, types.intp, types.intp), codegen
 
 
 @intrinsic
@@ -345,14 +358,14 @@ def scatter(_typing, s, first, addresses, at, column, room, like):
 
 @intrinsic
 def put_reason(_typing, address, reason):
-    """Write one ``uint16`` at an address."""
+    """Write a small whole number as ``uint16`` at an address."""
 
     def codegen(context, builder, _signature, args):
         pointer = builder.inttoptr(args[0], ir.IntType(16).as_pointer())
-        builder.store(builder.trunc(args[1], ir.IntType(16)), pointer, align=2)
+        builder.store(builder.fptoui(args[1], ir.IntType(16)), pointer, align=2)
         return context.get_dummy_value()
 
-    return types.void(types.intp, types.intp), codegen
+    return types.void(types.intp, types.float64), codegen
 
 
 def aligned(*shape):

@@ -9,7 +9,7 @@ from itertools import count
 
 import numpy as np
 
-from features.kernel_lanes import LANES
+from features.kernel_lanes import LANES, RING
 
 # Columns of one input bar.
 IN_OPEN, IN_HIGH, IN_LOW, IN_CLOSE, IN_VOLUME, IN_REAL, IN_REF_CLOSE = range(7)
@@ -73,8 +73,7 @@ BASIS, BASIS_ZSCORE_288, TAKER_SHARE, TAKER_IMBALANCE_12, TAKER_IMBALANCE_48 = _
 OUT, FEATURE_COUNT = RETURNS, (TAKER_IMBALANCE_48 - RETURNS) // LANES + 1
 
 # Raw values of the last bars and one over them (a change is a difference times one over the old value: exactly zero
-# where nothing moved, and no division). A power of two: a bar's place is its number's low bits.
-RING = 512
+# where nothing moved, and no division).
 RING_C, RING_PER_C = _ring(RING), _ring(RING)
 RING_REF, RING_PER_REF, RING_OI, RING_PER_OI = _ring(RING), _ring(RING), _ring(RING), _ring(RING)
 
@@ -94,7 +93,9 @@ SUM_12, SUM_13, SUM_14 = _window(12, X_TAKER, X_V), _window(13, X_DX_1, X_DX_1),
 SUM_20, SUM_24, SUM_48 = _window(20, X_V, X_SR_V), _window(24, X_SR, X_SR2), _window(48, X_GK, X_R2)
 SUM_50, SUM_144, SUM_288_R = _window(50, X_C, X_C), _window(144, X_R, X_R2), _window(288, X_R, X_V)
 SUM_288, SUM_576_R, SUM_576 = _window(288, X_BASIS, X_TR), _window(576, X_R, X_R2), _window(576, X_F, X_OI_KNOWN)
+MAXIMA = _ring(1)
 MAX_14, MAX_288 = _window(14, X_HIGH, X_NEG_LOW), _window(288, X_HIGH, X_NEG_LOW)
+MAXIMA_END = _ring(1)
 # Where the result of quantity 0 of each window would stand.
 W_12, W_13, W_14, W_20, W_24, W_48, W_50, W_144, W_288_R, W_288, W_576_R, W_576, W_MAX_14, W_MAX_288 = (
     window[2] - window[5]

@@ -7,34 +7,22 @@ ratios of prices and volumes through ratios of volumes, so a factor of 2**k chan
 import numpy as np
 
 from features import kernel_layout as row
-from features.kernel_lanes import LANES, above_zero, get, larger, put, ratio, root, select, size, wide
-from features.kernel_state import compiled, inlined
+from features.kernel_lanes import LANES, above_zero, back, get, larger, put, ratio, root, select, size, wide
+from features.kernel_state import compiled, pasted
 
 _LN2 = 0.6931471805599453
 _TOO_LARGE = 1.7976931348623157e308 / 3e38  # times this, what float32 cannot hold is infinite
 _CONSTANT = 1e-10  # of the squared mean: a smaller variance is rounding
 
 
-@inlined
-def _back(s, ring, n, bars):
-    """A raw value so many bars ago."""
-    return get(s, ring + ((n - bars) & (row.RING - 1)) * LANES)
-
-
-@inlined
-def _change(s, ring, per, n, x, bars):
-    """``x / x_bars - 1``, exactly zero where nothing moved."""
-    return (x - _back(s, ring, n, bars)) * _back(s, per, n, bars)
-
-
-@inlined
+@pasted
 def _std(s, window, total, squares, bars):
     """Sample standard deviation of returns from raw moments, which is safe because their mean is near zero."""
     t = get(s, window + total)
     return root(above_zero(get(s, window + squares) - t * t * (1.0 / bars)) * (1.0 / (bars - 1.0)))
 
 
-@inlined
+@pasted
 def _zscore(s, window, total, squares, known, x, need):
     """How many population deviations x lies from the mean of the known bars; NaN for fewer than needed."""
     count, t = get(s, window + known), get(s, window + total)
@@ -44,7 +32,7 @@ def _zscore(s, window, total, squares, known, x, need):
 
 
 @compiled
-def _write_price(s):
+def write_price(s):
     o, h, l, c = get(s, row.I_OPEN), get(s, row.I_HIGH), get(s, row.I_LOW), get(s, row.S_CLOSE)  # noqa: E741
     inv, signed, before = get(s, row.S_PER_CLOSE), get(s, row.S_BODY), get(s, row.S_BODY_1)
     body, top, bottom = size(signed), larger(o, c), select(o < c, o, c)
@@ -64,22 +52,22 @@ def _write_price(s):
 
 
 @compiled
-def _write_momentum(s, n):
+def write_momentum(s, n):
     c = get(s, row.S_CLOSE)
-    c_1, c_5, c_10 = _back(s, row.RING_C, n, 1), _back(s, row.RING_C, n, 5), _back(s, row.RING_C, n, 10)
+    c_1, c_5, c_10 = back(s, row.RING_C, n, 1), back(s, row.RING_C, n, 5), back(s, row.RING_C, n, 10)
     inv = get(s, row.S_PER_CLOSE)
     put(s, row.RETURNS, get(s, row.X_SR))
     put(s, row.LOG_RETURNS, get(s, row.S_R))
-    put(s, row.RETURN_5, _change(s, row.RING_C, row.RING_PER_C, n, c, 5))
-    put(s, row.RETURN_12, _change(s, row.RING_C, row.RING_PER_C, n, c, 12))
-    put(s, row.RETURN_48, _change(s, row.RING_C, row.RING_PER_C, n, c, 48))
-    put(s, row.RETURN_144, _change(s, row.RING_C, row.RING_PER_C, n, c, 144))
-    put(s, row.RETURN_288, _change(s, row.RING_C, row.RING_PER_C, n, c, 288))
+    put(s, row.RETURN_5, (c - back(s, row.RING_C, n, 5)) * back(s, row.RING_PER_C, n, 5))
+    put(s, row.RETURN_12, (c - back(s, row.RING_C, n, 12)) * back(s, row.RING_PER_C, n, 12))
+    put(s, row.RETURN_48, (c - back(s, row.RING_C, n, 48)) * back(s, row.RING_PER_C, n, 48))
+    put(s, row.RETURN_144, (c - back(s, row.RING_C, n, 144)) * back(s, row.RING_PER_C, n, 144))
+    put(s, row.RETURN_288, (c - back(s, row.RING_C, n, 288)) * back(s, row.RING_PER_C, n, 288))
     put(s, row.MOMENTUM_5, (c - c_5) * inv)
     put(s, row.MOMENTUM_10, (c - c_10) * inv)
-    put(s, row.MOMENTUM_20, (c - _back(s, row.RING_C, n, 20)) * inv)
-    put(s, row.ACCELERATION, ((c - c_5) - (c_1 - _back(s, row.RING_C, n, 6))) * inv)
-    put(s, row.ROC, 100.0 * _change(s, row.RING_C, row.RING_PER_C, n, c, 10))
+    put(s, row.MOMENTUM_20, (c - back(s, row.RING_C, n, 20)) * inv)
+    put(s, row.ACCELERATION, ((c - c_5) - (c_1 - back(s, row.RING_C, n, 6))) * inv)
+    put(s, row.ROC, 100.0 * (c - back(s, row.RING_C, n, 10)) * back(s, row.RING_PER_C, n, 10))
     up, down = get(s, row.W_14 + row.X_UP), get(s, row.W_14 + row.X_DOWN)
     put(s, row.RSI, ratio(100.0 * up, up + down, 50.0))
     macd, signal = get(s, row.S_EMA_12) - get(s, row.S_EMA_26), get(s, row.S_SIGNAL)
@@ -92,7 +80,7 @@ def _write_momentum(s, n):
 
 
 @compiled
-def _write_trend(s, n):
+def write_trend(s, n):
     c = get(s, row.S_CLOSE)
     inv, ema_9, ema_21, ema_50 = get(s, row.S_PER_CLOSE), get(s, row.S_EMA_9), get(s, row.S_EMA_21), get(s, row.S_EMA_50)
     put(s, row.EMA_9_DIST, (c - ema_9) * inv)
@@ -106,17 +94,17 @@ def _write_trend(s, n):
     put(s, row.ADX, (get(s, row.S_DX) + get(s, row.W_13 + row.X_DX_1)) * (1.0 / 14.0))
     put(s, row.PLUS_DI, get(s, row.S_PLUS_DI))
     put(s, row.MINUS_DI, get(s, row.S_MINUS_DI))
-    efficiency = ratio(size(c - _back(s, row.RING_C, n, 48)), get(s, row.W_48 + row.X_ABS_DC), 0.0)
+    efficiency = ratio(size(c - back(s, row.RING_C, n, 48)), get(s, row.W_48 + row.X_ABS_DC), 0.0)
     put(s, row.EFFICIENCY_RATIO_48, select(efficiency < 1.0, efficiency, 1.0))
 
 
 @compiled
-def _write_bands(s, n):
+def write_bands(s, n):
     """Averages of closes are taken as deviations from the newest close, which are exactly zero in a flat window."""
     c = get(s, row.S_CLOSE)
     inv, dev, dev2, dev_10, dev2_10 = get(s, row.S_PER_CLOSE), wide(0.0), wide(0.0), wide(0.0), wide(0.0)
     for k in range(10):
-        d, before = _back(s, row.RING_C, n, k) - c, _back(s, row.RING_C, n, k + 10) - c
+        d, before = back(s, row.RING_C, n, k) - c, back(s, row.RING_C, n, k + 10) - c
         dev_10, dev2_10 = dev_10 + d, dev2_10 + d * d
         dev, dev2 = dev + before, dev2 + before * before
     dev, dev2 = dev + dev_10, dev2 + dev2_10
@@ -132,7 +120,7 @@ def _write_bands(s, n):
 
 
 @compiled
-def _write_volatility(s, root_of_year):
+def write_volatility(s, root_of_year):
     c, tr = get(s, row.S_CLOSE), get(s, row.W_14 + row.X_TR) * (1.0 / 14.0)
     put(s, row.ATR_PCT, tr * get(s, row.S_PER_CLOSE))
     put(s, row.ATR_RATIO, ratio(tr, get(s, row.W_288 + row.X_TR) * (1.0 / 288.0), 1.0))
@@ -154,7 +142,7 @@ def _write_volatility(s, root_of_year):
 
 
 @compiled
-def _write_volume(s):
+def write_volume(s):
     c, v, v_12 = get(s, row.S_CLOSE), get(s, row.I_VOLUME), get(s, row.W_12 + row.X_V)
     v_20, v_288 = get(s, row.W_20 + row.X_V), get(s, row.W_288_R + row.X_V)
     per_20, per_288, mean = get(s, row.S_PER_V_20), ratio(1.0, v_288, 0.0), v_288 * (1.0 / 288.0)
@@ -172,7 +160,7 @@ def _write_volume(s):
 
 
 @compiled
-def _write_funding(s):
+def write_funding(s):
     """Unknown at this bar, or for more than half of the window: NaN. Rates and minutes add up exactly."""
     count, total = get(s, row.W_576 + row.X_F_KNOWN), get(s, row.W_576 + row.X_F)
     rate, interval, minutes = get(s, row.I_RATE), get(s, row.I_INTERVAL), get(s, row.W_576 + row.X_F_MINUTES)
@@ -189,11 +177,11 @@ def _write_funding(s):
 
 
 @compiled
-def _write_reference(s, n):
+def write_reference(s, n):
     ref = get(s, row.S_REF)
-    hour = _change(s, row.RING_REF, row.RING_PER_REF, n, ref, 12)
-    day = _change(s, row.RING_REF, row.RING_PER_REF, n, ref, 288)
-    put(s, row.REF_RETURN_1, _change(s, row.RING_REF, row.RING_PER_REF, n, ref, 1))
+    hour = (ref - back(s, row.RING_REF, n, 12)) * back(s, row.RING_PER_REF, n, 12)
+    day = (ref - back(s, row.RING_REF, n, 288)) * back(s, row.RING_PER_REF, n, 288)
+    put(s, row.REF_RETURN_1, (ref - back(s, row.RING_REF, n, 1)) * back(s, row.RING_PER_REF, n, 1))
     put(s, row.REF_RETURN_12, hour)
     put(s, row.REF_RETURN_288, day)
     put(s, row.RELATIVE_STRENGTH_12, get(s, row.RETURN_12) - hour)
@@ -208,13 +196,20 @@ def _write_reference(s, n):
     put(s, row.REF_CORR_288, larger(select(corr < 1.0, corr, 1.0), -1.0))
 
 
+@pasted
+def _imbalance(s, window, need):
+    """Taker buys less taker sells, by their volume, over the bars where both are known."""
+    share = ratio(get(s, window + row.X_TAKER), get(s, window + row.X_TAKER_V), 0.0)
+    return select(get(s, window + row.X_TAKER_KNOWN) >= need, share, np.nan)
+
+
 @compiled
-def _write_optional(s, n):
+def write_optional(s, n):
     """What a source may lack is NaN where it does, and the row stays valid."""
-    oi, moved = get(s, row.S_OI), get(s, row.S_CLOSE) - _back(s, row.RING_C, n, 12)
-    change = _change(s, row.RING_OI, row.RING_PER_OI, n, oi, 12)
+    oi, moved = get(s, row.S_OI), get(s, row.S_CLOSE) - back(s, row.RING_C, n, 12)
+    change = (oi - back(s, row.RING_OI, n, 12)) * back(s, row.RING_PER_OI, n, 12)
     put(s, row.OI_CHANGE_12, change)
-    put(s, row.OI_CHANGE_288, _change(s, row.RING_OI, row.RING_PER_OI, n, oi, 288))
+    put(s, row.OI_CHANGE_288, (oi - back(s, row.RING_OI, n, 288)) * back(s, row.RING_PER_OI, n, 288))
     put(s, row.OI_ZSCORE_576, _zscore(s, row.W_576, row.X_OI, row.X_OI2, row.X_OI_KNOWN, oi, 288.0))
     same_way = select(moved < 0.0, change, 0.0 * change)
     put(s, row.OI_PRICE_DIVERGENCE_12, select(moved > 0.0, 0.0 - change, same_way))
@@ -227,14 +222,7 @@ def _write_optional(s, n):
     put(s, row.TAKER_IMBALANCE_48, _imbalance(s, row.W_48, 24.0))
 
 
-@inlined
-def _imbalance(s, window, need):
-    """Taker buys less taker sells, by their volume, over the bars where both are known."""
-    share = ratio(get(s, window + row.X_TAKER), get(s, window + row.X_TAKER_V), 0.0)
-    return select(get(s, window + row.X_TAKER_KNOWN) >= need, share, np.nan)
-
-
-@inlined
+@pasted
 def _unfit(s, first, end):
     """NaN in the lanes where one of these features is not a number that float32 can hold, else 0.
 
@@ -265,20 +253,6 @@ def write_reasons(s, p):
     reference = _unfit(s, row.REF_RETURN_1, row.OI_CHANGE_12)
     reason = reason + select(known & (reference == reference), 0.0, row.REFERENCE_MISSING)
     put(s, row.S_REASON, reason)
-
-
-@compiled
-def write_features(s, n, root_of_year):
-    """Write the feature rows from a complete state, all but the clock's."""
-    _write_price(s)
-    _write_momentum(s, n)
-    _write_trend(s, n)
-    _write_bands(s, n)
-    _write_volatility(s, root_of_year)
-    _write_volume(s)
-    _write_funding(s)
-    _write_reference(s, n)
-    _write_optional(s, n)
 
 
 @compiled

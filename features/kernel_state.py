@@ -12,6 +12,7 @@ from numba import njit
 from features import kernel_layout as row
 from features.kernel_lanes import (
     LANES,
+    RING,
     above_zero,
     floor,
     get,
@@ -32,8 +33,11 @@ _GARMAN_KLASS = 2.0 * _LN2 - 1.0
 _LARGE = 1e300
 _LOWEST = -1.7976931348623157e308
 
-inlined = njit(nogil=True, error_model="numpy", forceinline=True)
-compiled = njit(nogil=True, error_model="numpy")
+# Called from compiled code only, so without wrappers for Python and C. Each function costs a tenth of a second to
+# compile, so small ones are pasted into their callers.
+_LEAN = {"nogil": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+compiled, pasted = njit(**_LEAN), njit(**_LEAN, inline="always")
+_unrolled = njit(**_LEAN, forceinline=True)
 
 
 @compiled
@@ -57,13 +61,6 @@ def log_ratio(a, b):
     return select(known, k * _LN2_HI + ((q + q) + (q * r + k * _LN2_LO)), np.nan)
 
 
-@inlined
-def _empty_top(s, window, prefix, result, ring, bars, first, width):
-    """No bar yet: below every price, and beyond the ring's end."""
-    for i in range(prefix, ring + (bars + 1) * width, LANES):
-        put(s, i, _LOWEST)
-
-
 @compiled
 def begin(s):
     """Begin with the first bar: everything before it is unknown, and the EMAs stand at its close."""
@@ -76,12 +73,12 @@ def begin(s):
     put(s, row.S_REF, np.nan)
     for ema in range(row.S_EMA_9, row.S_SIGNAL, LANES):
         put(s, ema, c)
-    _empty_top(s, *row.MAX_14)
-    _empty_top(s, *row.MAX_288)
+    for i in range(row.MAXIMA, row.MAXIMA_END, LANES):  # below every price
+        put(s, i, _LOWEST)
 
 
 @compiled
-def _record_prices(s):
+def record_prices(s):
     """Write this bar's quantities of price; the state still holds the bar before."""
     o, h, l, c = get(s, row.I_OPEN), get(s, row.I_HIGH), get(s, row.I_LOW), get(s, row.I_CLOSE)  # noqa: E741
     v, c_1 = get(s, row.I_VOLUME), get(s, row.S_CLOSE)
@@ -115,7 +112,7 @@ def _record_prices(s):
 
 
 @compiled
-def _record_others(s):
+def record_others(s):
     """Write this bar's quantities of what is known beside prices; the unknown counts 0 and is not counted."""
     q = log_ratio(get(s, row.I_REF), get(s, row.S_REF))
     q = select(q == q, q, 0.0)  # missing now, or never seen before: the reference stays at its last close
@@ -148,7 +145,7 @@ def _record_others(s):
     put(s, row.X_TAKER_KNOWN, select(known, 1.0, 0.0))
 
 
-@inlined
+@_unrolled
 def _slide(s, window, prefix, result, ring, bars, first, width):
     """Take this bar's quantities into one summed window."""
     place = get_count(s, row.POSITIONS + window)
@@ -169,24 +166,7 @@ def _slide(s, window, prefix, result, ring, bars, first, width):
     put_count(s, row.POSITIONS + window, place)
 
 
-@compiled
-def _push_sums(s):
-    """Take this bar into every summed window; one line a window, so that each is compiled for its own width."""
-    _slide(s, *row.SUM_12)
-    _slide(s, *row.SUM_13)
-    _slide(s, *row.SUM_14)
-    _slide(s, *row.SUM_20)
-    _slide(s, *row.SUM_24)
-    _slide(s, *row.SUM_48)
-    _slide(s, *row.SUM_50)
-    _slide(s, *row.SUM_144)
-    _slide(s, *row.SUM_288_R)
-    _slide(s, *row.SUM_288)
-    _slide(s, *row.SUM_576_R)
-    _slide(s, *row.SUM_576)
-
-
-@inlined
+@_unrolled
 def _top(s, window, prefix, result, ring, bars, first, width):
     """Take this bar's high and negated low into one window of maxima."""
     place = get_count(s, row.POSITIONS + window)
@@ -208,13 +188,26 @@ def _top(s, window, prefix, result, ring, bars, first, width):
 
 
 @compiled
-def _push_maxima(s):
+def push_windows(s):
+    """Take this bar into every window; one line a window, so that each is compiled for its own width."""
+    _slide(s, *row.SUM_12)
+    _slide(s, *row.SUM_13)
+    _slide(s, *row.SUM_14)
+    _slide(s, *row.SUM_20)
+    _slide(s, *row.SUM_24)
+    _slide(s, *row.SUM_48)
+    _slide(s, *row.SUM_50)
+    _slide(s, *row.SUM_144)
+    _slide(s, *row.SUM_288_R)
+    _slide(s, *row.SUM_288)
+    _slide(s, *row.SUM_576_R)
+    _slide(s, *row.SUM_576)
     _top(s, *row.MAX_14)
     _top(s, *row.MAX_288)
 
 
 @compiled
-def _derive(s):
+def derive(s):
     """Update what is built on windows and needed bar by bar."""
     per_volume = ratio(1.0, get(s, row.W_20 + row.X_V), 0.0)
     flow = get(s, row.W_20 + row.X_SIGNED_V) * per_volume
@@ -232,7 +225,7 @@ def _derive(s):
     put(s, row.S_DX, ratio(100.0 * size(plus - minus), plus + minus, 0.0))
 
 
-@inlined
+@pasted
 def _follow(s, ema, x, weight):
     """Move an EMA towards x."""
     before = get(s, ema)
@@ -240,7 +233,7 @@ def _follow(s, ema, x, weight):
 
 
 @compiled
-def _carry(s):
+def carry(s):
     """Carry prices and EMAs on; a missing reference keeps its last close."""
     c, ref = get(s, row.I_CLOSE), get(s, row.I_REF)
     put(s, row.S_HIGH_1, get(s, row.S_HIGH))
@@ -261,13 +254,13 @@ def _carry(s):
 
 
 @compiled
-def _remember(s, n):
+def remember(s, n):
     """Keep this bar's close, reference and open interest for the changes of later bars."""
     c, ref, oi = get(s, row.S_CLOSE), get(s, row.S_REF), get(s, row.I_OI)
     oi, per_close = select(oi > 0.0, oi, np.nan), 1.0 / c
     put(s, row.S_OI, oi)
     put(s, row.S_PER_CLOSE, per_close)
-    place = (n & (row.RING - 1)) * LANES
+    place = (n & (RING - 1)) * LANES
     put(s, row.RING_C + place, c)
     put(s, row.RING_PER_C + place, per_close)
     put(s, row.RING_REF + place, ref)
@@ -277,7 +270,7 @@ def _remember(s, n):
 
 
 @compiled
-def _flag(s, window):
+def flag(s, window):
     """Count filled bars and missing reference bars among the last ``window``."""
     filled = select(get(s, row.I_REAL) == 1.0, 0.0, 1.0)
     missing = select(get(s, row.I_REF) > 0.0, 0.0, 1.0)
@@ -288,24 +281,3 @@ def _flag(s, window):
     put(s, at, filled)
     put(s, at + LANES, missing)
     put_count(s, row.FLAG_AT, place + 1 if place + 1 < window else 0)
-
-
-@compiled
-def advance(s, n, p):
-    """Take bar number ``n`` of the state in; number 0 begins it.
-
-    Windows begin late in the warm-up: the first row that is written needs no more than the longest of them.
-    """
-    if n == 0:
-        begin(s)
-    late = n - (p[row.P_WARMUP] - row.LONGEST_LOOKBACK)
-    if late > 0:
-        _record_prices(s)
-        _record_others(s)
-        _push_sums(s)
-        _push_maxima(s)
-        _derive(s)
-    _carry(s)
-    if late >= 0:
-        _remember(s, n)
-    _flag(s, p[row.P_FILL_WINDOW])

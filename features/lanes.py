@@ -76,7 +76,8 @@ class Engine:
         """Advance up to eight stretches from an empty state, in the scratch state unless another is given."""
         if stretches:
             states = self._states if states is None else states
-            kernel.run(states, self.job(stretches), self.parameters, self.clock, stretches[0].values.reshape(-1)[:0])
+            aside = np.empty(kernel.FEATURE_COUNT, dtype=stretches[0].values.dtype)
+            kernel.run(states, self.job(stretches), self.parameters, self.clock, aside)
 
 
 def run_stretches(stretches: Sequence[Stretch], contract: FeatureContract, *, threads: int) -> None:

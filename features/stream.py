@@ -36,6 +36,7 @@ class FeatureStreams:
         self._bars: Floats = np.empty((markets, kernel.INPUT_COLUMNS))
         self._values = np.empty((markets, kernel.FEATURE_COUNT), dtype=np.float32)
         self._reason = np.empty(markets, dtype=np.uint16)
+        self._aside = np.empty(kernel.FEATURE_COUNT, dtype=np.float32)
         self._recent: Floats = np.empty((0, markets, kernel.INPUT_COLUMNS))  # twice the warm-up, once there is a bar
         self._place = 0  # of the next bar in ``_recent``
         self._held = np.zeros(markets, dtype=np.int64)  # bars of each market before it, at most the warm-up
@@ -86,7 +87,7 @@ class FeatureStreams:
             )
         engine = self._engine
         self._jobs[:, kernel.JOB_CLOCK : kernel.JOB_CLOCK + LANES] = engine.clock_row(index)
-        kernel.run(self._states, self._jobs, engine.parameters, engine.clock, self._values.reshape(-1))
+        kernel.run(self._states, self._jobs, engine.parameters, engine.clock, self._aside)
         self._jobs[:, kernel.JOB_BEGIN] += 1
         self._remember()
         self._next_index = index + 1
