@@ -323,7 +323,7 @@ def scatter(_typing, s, first, addresses, at, column, room, like):
     """Write eight rows of the state, which are eight features, into each lane's output row from ``column`` on.
 
     ``room`` is where 32 elements of the state may be overwritten.
-   """
+    """
     narrow = like.dtype == types.float32
     half, width = (_NARROW_HALF, 4) if narrow else (_HALF, 8)
 

@@ -82,7 +82,12 @@ def write_momentum(s, n):
 @compiled
 def write_trend(s, n):
     c = get(s, row.S_CLOSE)
-    inv, ema_9, ema_21, ema_50 = get(s, row.S_PER_CLOSE), get(s, row.S_EMA_9), get(s, row.S_EMA_21), get(s, row.S_EMA_50)
+    inv, ema_9, ema_21, ema_50 = (
+        get(s, row.S_PER_CLOSE),
+        get(s, row.S_EMA_9),
+        get(s, row.S_EMA_21),
+        get(s, row.S_EMA_50),
+    )
     put(s, row.EMA_9_DIST, (c - ema_9) * inv)
     put(s, row.EMA_21_DIST, (c - ema_21) * inv)
     put(s, row.EMA_50_DIST, (c - ema_50) * inv)

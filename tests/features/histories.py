@@ -66,7 +66,7 @@ def real_grid(folder: str, symbol: str, *, start: str, days: int) -> BarGrid:
 
 
 def real_inputs(folder: str, symbol: str, *, start: str, days: int) -> BarInputs:
-    """Real bars with the BTC reference, funding where the source has it (constant elsewhere), no open interest."""
+    """Real bars with the BTC reference, funding and hourly mark where the source has them, no open interest."""
     grid = real_grid(folder, symbol, start=start, days=days)
     reference = real_grid("marketlab_um", "BTCUSDT", start=start, days=days)
     path = real_data_dir() / folder / "funding" / f"{symbol}.parquet"
@@ -80,4 +80,23 @@ def real_inputs(folder: str, symbol: str, *, start: str, days: int) -> BarInputs
         rate = np.full(time.size, 1e-4)
     stamps = FundingStamps(symbol=symbol, time=time, rate=rate)
     funding = funding_on_grid(stamps, timeframe=FIVE, first_index=grid.first_index, n=len(grid))
-    return assemble_inputs(grid, reference=reference, funding=funding, open_interest=None)
+    mark = real_mark(folder, symbol, grid)
+    return assemble_inputs(grid, reference=reference, funding=funding, open_interest=None, mark=mark)
+
+
+def real_mark(folder: str, symbol: str, grid: BarGrid) -> np.ndarray | None:
+    """The last hourly mark close known at each bar's close, where the source has mark prices."""
+    path = real_data_dir() / folder / "mark_1h" / f"{symbol}.parquet"
+    if not path.exists():
+        return None
+    table = pq.read_table(path)
+    closed = table["timestamp"].to_numpy().astype("datetime64[ms]").astype(np.int64) + 3_600_000
+    last = np.searchsorted(closed, grid.open_time + grid.timeframe.ms, side="right") - 1
+    return np.where(last >= 0, table["close"].to_numpy()[np.maximum(last, 0)], np.nan)
+
+
+def real_symbols() -> list[tuple[str, str]]:
+    """Folder and symbol of the 33 real perpetuals."""
+    root = real_data_dir()
+    folders = ("marketlab_um", "genetic_um")
+    return [(folder, path.stem) for folder in folders for path in sorted((root / folder / "candles_5m").iterdir())]
