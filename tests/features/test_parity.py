@@ -97,7 +97,7 @@ def swapped(first, second):
 )
 def test_an_injected_fault_is_seen(fault, limit, made, options):
     """Each fault drops the share at once: another anchor moves only long EMAs, everything else moves every row."""
-    got = live(markets()[:8], contract(**made), steps=70, **options)
+    got = live(markets()[:8], contract(**made), steps=200, **options)
     assert share_equal(got, batch()[:8]) < limit, fault
 
 
