@@ -6,13 +6,13 @@ ours is faster, ``floor_ratio`` is our time over the time to write the same floa
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from feature_peers import pandas_features, polars_features, talib_features
@@ -60,21 +60,37 @@ def report(case: str, **numbers: float) -> None:
     print(json.dumps({"case": case, **{name: float(f"{value:.4g}") for name, value in numbers.items()}}), flush=True)
 
 
-def fresh_process(cold: bool) -> float:
-    """Seconds of the first row in a new interpreter, imports included, without or with a cache of compiled code."""
-    code = (
-        "import time; t = time.perf_counter(); from bench_features import CONTRACT, first_row; first_row();"
-        "print(time.perf_counter() - t)"
-    )
+def fresh_process(code: str, *, cold: bool) -> dict[str, float]:
+    """Run a few lines in a new interpreter, without or with a cache of compiled code; returns the numbers it prints."""
+    here = Path(__file__).resolve().parent
+    paths = os.pathsep.join([str(here), str(here.parent), os.environ.get("PYTHONPATH", "")])
     with tempfile.TemporaryDirectory() as folder:
-        env = os.environ | {"NUMBA_CACHE_DIR": folder} if cold else os.environ
-        here = os.path.dirname(os.path.abspath(__file__))
-        path = os.pathsep.join([here, os.path.dirname(here), os.environ.get("PYTHONPATH", "")])
-        told = subprocess.run(
-            [sys.executable, "-c", code], check=True, capture_output=True, text=True, env={**env, "PYTHONPATH": path}
-        )
-    return float(told.stdout)
+        env = os.environ | {"PYTHONPATH": paths} | ({"NUMBA_CACHE_DIR": folder} if cold else {})
+        told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=env)
+    return json.loads(told.stdout)
 
+
+FIRST_CALL = """
+import json, time
+begin = time.perf_counter()
+import features
+imported = time.perf_counter()
+from bench_features import first_row
+ready = time.perf_counter()
+first_row()
+print(json.dumps({"import_s": imported - begin, "first_row_s": time.perf_counter() - ready}))
+"""
+MEMORY = """
+import json, os
+from bench_features import CONTRACT, SYMBOLS, compute_many, first_row, market
+markets = [market(seed) for seed in range(SYMBOLS)]
+first_row()
+rss = lambda: 1024 * int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+before = rss()
+blocks = compute_many(markets, CONTRACT, threads=os.cpu_count() or 1)
+out = sum(one.values.nbytes + one.reason.nbytes for one in blocks)
+print(json.dumps({"output_mb": out / 2**20, "peak_mb": (rss() - before) / 2**20, "peak_share": (rss() - before) / out}))
+"""
 
 CONTRACT = running_contract(FeatureSpec(timeframe=FIVE, reference_symbol="BTCUSDT"))
 
@@ -95,8 +111,8 @@ def live(markets: list[BarInputs], symbols: int) -> list[float]:
 
 def main() -> None:
     first_row()
-    report("features.first_call_cold", ours_s=fresh_process(cold=True))
-    report("features.first_call_warm", ours_s=fresh_process(cold=False))
+    report("features.first_call_cold", **fresh_process(FIRST_CALL, cold=True))
+    report("features.first_call_warm", **fresh_process(FIRST_CALL, cold=False))
     markets = [market(seed) for seed in range(SYMBOLS)]
     rows, width, threads = SYMBOLS * BARS, len(CONTRACT.names), os.cpu_count() or 1
     days = [one.end_index - FIVE.bars_per_day for one in markets]
@@ -116,15 +132,12 @@ def main() -> None:
         theirs = peers[name](markets[0], FIVE).shape[1]
         report(f"features.batch_against_{name}", peer_features=theirs, peer_s=peer_s, ratio=peer_s / ours)
     common = pandas_features(markets[0], FIVE)
-    values = compute_features(markets[0], CONTRACT).values[1300:]  # noqa: PD011 - not a pandas frame
+    values = compute_features(markets[0], CONTRACT).values[1300:]
     apart = [np.nanmax(np.abs(values[:, CONTRACT.index_of(n)] - common[n].to_numpy()[1300:])) for n in common]
     report("features.largest_difference_to_pandas", difference=float(np.max(apart)))
     report("features.batch_all_threads", threads=threads, ours_s=many, floor_s=floor, floor_ratio=many / floor)
     report("features.rebuild_one_day_of_90", ours_s=tail, share_of_full=tail / ours)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    blocks = compute_many(markets, CONTRACT, threads=threads)
-    grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-    report("features.memory", output_mb=sum(b.values.nbytes for b in blocks) / 2**20, peak_grew_mb=grown / 2**20)
+    report("features.memory", **fresh_process(MEMORY, cold=False))
     for symbols in (1, 100):
         spent = live(markets, symbols)
         steps = {"p50_us": 1e6 * np.percentile(spent, 50), "p99_us": 1e6 * np.percentile(spent, 99)}

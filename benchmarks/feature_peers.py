@@ -100,7 +100,8 @@ def polars_features(inputs: BarInputs, timeframe: Timeframe) -> object:
     """65 features in one lazy query, on all of polars' threads."""
     import polars as pl
 
-    frame = pl.DataFrame({column.name.lower(): inputs.values[:, column] for column in Column})
+    values = inputs.values  # noqa: PD011 - not a pandas frame
+    frame = pl.DataFrame({column.name.lower(): values[:, column] for column in Column})
     o, h, l, c, v = (pl.col(name) for name in ("open", "high", "low", "close", "volume"))  # noqa: E741
     oi, ref, share = pl.col("open_interest"), pl.col("ref_close"), pl.col("taker_share")
     c1, change = c.shift(), c.diff()
@@ -155,8 +156,9 @@ def talib_features(inputs: BarInputs, timeframe: Timeframe) -> np.ndarray:
     """62 features by TA-Lib's C functions, NumPy for the rest."""
     import talib as ta
 
-    o, h, l, c, v = (np.ascontiguousarray(inputs.values[:, k]) for k in range(5))  # noqa: E741
-    ref, oi, rate = (np.ascontiguousarray(inputs.values[:, k]) for k in (Column.REF_CLOSE, Column.OPEN_INTEREST, 7))
+    columns = np.ascontiguousarray(inputs.values.T)  # noqa: PD011 - not a pandas frame
+    o, h, l, c, v = columns[:5]  # noqa: E741
+    ref, oi, rate = columns[[Column.REF_CLOSE, Column.OPEN_INTEREST, Column.FUNDING_RATE]]
     f: list[np.ndarray] = []
     ret = ta.ROCP(c, 1)
     r, q = np.log1p(ret), np.log1p(ta.ROCP(ref, 1))

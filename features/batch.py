@@ -90,7 +90,8 @@ def _compute(
     asked: Sequence[tuple[BarInputs, int, int]], contract: FeatureContract, *, threads: int
 ) -> list[FeatureBlock]:
     require_running(contract)
-    made, stretches = [], []
+    made: list[FeatureBlock] = []
+    stretches: list[Stretch] = []
     for inputs, first, end in asked:
         _check(inputs, contract, first=first, end=end)
         block = FeatureBlock(

@@ -88,7 +88,8 @@ def assemble_inputs(
 
     ``reference`` is matched by absolute index (NaN where it has no real bar); ``funding`` and the others ``(n,)`` lie
     on the same grid as the bars. ``open_interest`` and ``mark``, a price, are what is known at each close, NaN or 0
-    where missing; ``taker`` is the volume of each bar that takers bought, in the bars' unit, NaN where missing. Raises ``FeatureError`` for another timeframe or length.
+    where missing; ``taker`` is the volume of each bar that takers bought, in the bars' unit, NaN where missing.
+    Raises ``FeatureError`` for another timeframe or length.
     """
     n = len(grid)
     values = np.full((n, len(Column)), np.nan)

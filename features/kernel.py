@@ -13,13 +13,13 @@ from features import kernel_rows as rows
 from features import kernel_state as state
 from features.kernel_lanes import LANES, gather, put_reason, scatter
 from features.kernel_layout import FEATURE_COUNT, INPUT_COLUMNS, LONGEST_LOOKBACK, state_size
-from features.kernel_state import compiled
+from features.kernel_state import pasted
 from features.sources import source_stamp
 
 __all__ = ["FEATURE_COUNT", "INPUT_COLUMNS", "LANES", "LONGEST_LOOKBACK", "run", "state_size"]
 
-# A job of eight lanes, (JOB_FIELDS * LANES,) int64: the addresses of each lane's bars and rows and the bytes from bar to
-# bar; which steps are to be written; the clock's row of the bar before the first. The last two are of the job, not of a lane.
+# A job of eight lanes, (JOB_FIELDS * LANES,) int64: the addresses of each lane's bars and rows and the bytes from bar
+# to bar; which steps are to be written; the clock's row of the bar before the first. The last two are of the job.
 JOB_BARS, JOB_STRIDE, JOB_VALUES, JOB_REASONS, JOB_FIRST, JOB_END, JOB_CLOCK = range(0, 7 * LANES, LANES)
 _BAR_NOW, _ROW_NOW = 7 * LANES, 8 * LANES
 JOB_BEGIN, JOB_STEPS = 9 * LANES, 9 * LANES + 1  # bars the state has taken before, and bars to take
@@ -27,14 +27,14 @@ JOB_FIELDS = 10
 _LAST_INPUTS = row.I_OPEN + LANES * (row.INPUT_COLUMNS - LANES)  # the last eight columns, which overlap the first
 
 
-@compiled
+@pasted
 def place_lanes(job, i, week, row_bytes, scratch):
-    """Find each lane's bar and row of step ``i``; a lane without bars repeats its last, without rows it writes aside."""
+    """Find the lanes' bars and rows of step ``i``; past its bars a lane repeats the last, outside its rows it writes aside."""
     writes = False
     for lane in range(LANES):
         first, end = job[JOB_FIRST + lane], job[JOB_END + lane]
         last = end - 1 if end > 0 else 0
-        job[_BAR_NOW + lane] = job[JOB_BARS + lane] + (i if i < last else last) * job[JOB_STRIDE + lane]
+        job[_BAR_NOW + lane] = job[JOB_BARS + lane] + (min(last, i)) * job[JOB_STRIDE + lane]
         inside = (first <= i) & (i < end)
         writes |= inside
         job[JOB_CLOCK + lane] = job[JOB_CLOCK + lane] + 1 if job[JOB_CLOCK + lane] < week - 1 else 0
@@ -42,7 +42,7 @@ def place_lanes(job, i, week, row_bytes, scratch):
     return writes
 
 
-@compiled
+@pasted
 def write_clock(s, clock, job):
     for lane in range(LANES):
         now = clock[job[JOB_CLOCK + lane]]
@@ -50,7 +50,7 @@ def write_clock(s, clock, job):
         s[row.WEEK_SIN + lane], s[row.WEEK_COS + lane] = now[2], now[3]
 
 
-@compiled
+@pasted
 def hand_over(s, job, i, like):
     """Write each lane's row and reason to where they belong."""
     for feature in range(0, row.FEATURE_COUNT - LANES, LANES):
@@ -71,9 +71,9 @@ def _bound_to(stamp):
         """Advance every state by its job.
 
         ``states`` ``(jobs, state_size) float64``, ``jobs`` ``(jobs, JOB_FIELDS * LANES) int64``, ``p`` the parameters,
-        ``clock`` the ``clock_table`` of the timeframe, ``aside`` ``(FEATURE_COUNT,)`` for what nobody wants; its dtype is
-        that of all rows: float32, or float64 to show what is rounded. Whoever calls keeps the arrays alive that the
-        jobs point into.
+        ``clock`` the ``clock_table`` of the timeframe, ``aside`` ``(FEATURE_COUNT,)`` for what nobody wants; its dtype
+        is that of all rows: float32, or float64 to show what is rounded. Whoever calls keeps the arrays alive that
+        the jobs point into.
         """
         if stamp == 0:
             return

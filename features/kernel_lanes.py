@@ -8,7 +8,6 @@ Values live only inside compiled code: they are read from a row of the state wit
 
 import operator
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -208,7 +207,7 @@ def larger(_typing, a, b):
 
 @intrinsic
 def above_zero(_typing, x):
-    """x where it is positive, else 0."""
+    """X where it is positive, else 0."""
 
     def codegen(_context, builder, _signature, args):
         return builder.select(builder.fcmp_ordered(">", args[0], _zero()), args[0], _zero())
@@ -366,11 +365,3 @@ def put_reason(_typing, address, reason):
         return context.get_dummy_value()
 
     return types.void(types.intp, types.float64), codegen
-
-
-def aligned(*shape):
-    """Zeros that begin at a cache line, so that no row of lanes lies across two."""
-    count = int(np.prod(shape))
-    raw = np.zeros(count + LANES)
-    skip = -(raw.__array_interface__["data"][0] // 8) % LANES
-    return raw[skip : skip + count].reshape(shape)

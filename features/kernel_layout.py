@@ -7,8 +7,6 @@ quantities is chosen such that every window takes a run: ``W_48 + X_R`` is the r
 
 from itertools import count
 
-import numpy as np
-
 from features.kernel_lanes import LANES, RING
 
 # Columns of one input bar.
@@ -106,8 +104,8 @@ W_12, W_13, W_14, W_20, W_24, W_48, W_50, W_144, W_288_R, W_288, W_576_R, W_576,
 )
 LONGEST_LOOKBACK = 577
 
-# Whole numbers, one element each: where the windows stand in their rings, and where in the ring of flags, which ends the
-# state. NARROW is room for eight features as float32.
+# Whole numbers, one element each: where the windows stand in their rings, and where in the ring of flags, which ends
+# the state. NARROW is room for eight features as float32.
 POSITIONS, FLAG_AT, NARROW = _ring(2), _ring(1), _ring(4)
 FLAGS = _ring(1)
 

@@ -1,8 +1,8 @@
 """Which eight stretches of bars advance together, and where do their rows go?
 
 A stretch is a run of bars of one market from where its state begins to the last row wanted. Stretches of any markets
-share a job of eight lanes; each lane's bytes are the same in any company. Idle lanes repeat a neighbour's bars and write
-nothing.
+share a job of eight lanes; each lane's bytes are the same in any company. Idle lanes repeat a neighbour's bars and
+write nothing.
 """
 
 from collections.abc import Sequence
@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from features import kernel
 from features.clock import clock_table
 from features.contract import FeatureContract
-from features.kernel_lanes import aligned
 from market.candles import Floats, Ints
 
-__all__ = ["Engine", "Stretch", "address", "run_stretches"]
+__all__ = ["Engine", "Stretch", "new_states", "run_stretches"]
 
 _MONDAY = 3  # the epoch was a Thursday: row 0 of the clock closes on Monday 00:00
 
@@ -39,7 +38,15 @@ class Stretch:
     reason: NDArray[np.uint16]
 
 
-def address(array: NDArray[np.generic]) -> int:
+def new_states(contract: FeatureContract, count: int) -> Floats:
+    """States of eight lanes each, ``(count, state_size)``, begun at a cache line: no row of lanes lies across two."""
+    size = kernel.state_size(contract.fill_window_bars)
+    raw = np.zeros(count * size + kernel.LANES)
+    skip = -(_address(raw) // 8) % kernel.LANES
+    return raw[skip : skip + count * size].reshape(count, size)
+
+
+def _address(array: NDArray[np.generic]) -> int:
     """Where the array's first element lies."""
     return int(array.__array_interface__["data"][0])
 
@@ -50,7 +57,7 @@ class Engine:
     def __init__(self, contract: FeatureContract) -> None:
         self.parameters: Ints = contract.parameters()
         self.clock: Floats = clock_table(contract.timeframe_ms)
-        self._states: Floats = aligned(1, kernel.state_size(contract.fill_window_bars))
+        self._states = new_states(contract, 1)
 
     def clock_row(self, index: int) -> int:
         """Row of the clock table of the bar before this absolute index."""
@@ -64,9 +71,9 @@ class Engine:
             one = stretches[lane] if lane < len(stretches) else stretches[0]
             stride, end = one.bars.strides[0], one.end - one.start
             first = one.first - one.start if lane < len(stretches) else end  # an idle lane writes no row
-            job[kernel.JOB_BARS + lane] = address(one.bars) + one.start * stride
+            job[kernel.JOB_BARS + lane] = _address(one.bars) + one.start * stride
             job[kernel.JOB_STRIDE + lane] = stride
-            job[kernel.JOB_VALUES + lane], job[kernel.JOB_REASONS + lane] = address(one.values), address(one.reason)
+            job[kernel.JOB_VALUES + lane], job[kernel.JOB_REASONS + lane] = _address(one.values), _address(one.reason)
             job[kernel.JOB_FIRST + lane], job[kernel.JOB_END + lane] = first, end
             job[kernel.JOB_CLOCK + lane] = self.clock_row(one.first_index + one.start)
             job[kernel.JOB_STEPS] = max(job[kernel.JOB_STEPS], end)

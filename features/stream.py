@@ -14,8 +14,8 @@ from features.batch import FeatureBlock, compute_many, require_running
 from features.contract import FeatureContract
 from features.errors import FeatureError
 from features.inputs import BarInputs
-from features.kernel_lanes import LANES, aligned
-from features.lanes import Engine, Stretch
+from features.kernel_lanes import LANES
+from features.lanes import Engine, Stretch, new_states
 from market.candles import Floats, Ints
 
 __all__ = ["FeatureStream", "FeatureStreams"]
@@ -133,9 +133,8 @@ class FeatureStreams:
             if not groups or len(groups[-1]) == LANES or lengths[groups[-1][0]] != lengths[market]:
                 groups.append([])
             groups[-1].append(market)
-        size = kernel.state_size(self._contract.fill_window_bars)
         if len(self._states) != len(groups):
-            self._states = aligned(len(groups), size)
+            self._states = new_states(self._contract, len(groups))
         for group, state in zip(groups, self._states, strict=True):
             self._engine.run([histories[market] for market in group], states=state[None])
         self._jobs = np.concatenate([self._live_job(group, lengths[group[0]]) for group in groups])

@@ -51,7 +51,7 @@ def test_company_order_and_threads_change_no_byte(order, count, threads):
 @settings(max_examples=6, deadline=None)
 @given(order=st.permutations(range(len(MARKETS))), back=st.integers(1, 450))
 def test_streams_of_young_and_old_markets_equal_batch(order, back):
-    """Markets that begin at different bars stand in different states and still give batch's bytes, restarted anywhere."""
+    """Markets that begin at different bars stand in different states and give batch's bytes, restarted anywhere."""
     chosen = [k for k in order if LENGTHS[k] > back]
     streams = FeatureStreams(MADE, [MARKETS[k].symbol for k in chosen])
     end = BLOCK + 1000 - back
