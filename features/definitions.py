@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import inf
 
 from features import kernel_layout as layout
+from features.kernel_lanes import LANES
 
 __all__ = ["FEATURES", "FeatureDefinition"]
 
@@ -301,7 +302,7 @@ FEATURES: tuple[FeatureDefinition, ...] = (
 def _check_columns() -> None:
     """Refuse to import where a definition does not stand at the kernel's column of that name."""
     columns = [getattr(layout, feature.name.upper(), None) for feature in FEATURES]
-    wanted = [layout.OUT + layout.LANES * k for k in range(layout.FEATURE_COUNT)]
+    wanted = [layout.OUT + LANES * k for k in range(layout.FEATURE_COUNT)]
     if columns != wanted:
         wrong = next((k for k, (a, b) in enumerate(zip(columns, wanted, strict=False)) if a != b), len(columns))
         raise ImportError(f"features/definitions.py row {wrong} does not match features/kernel_layout.py")

@@ -29,7 +29,7 @@ _LAST_INPUTS = row.I_OPEN + LANES * (row.INPUT_COLUMNS - LANES)  # the last eigh
 
 @pasted
 def place_lanes(job, i, week, row_bytes, scratch):
-    """Find the lanes' bars and rows of step ``i``; past its bars a lane repeats the last, outside its rows it writes aside."""
+    """Find the lanes' bars and rows of step ``i``: past its bars a lane repeats the last, elsewhere it is idle."""
     writes = False
     for lane in range(LANES):
         first, end = job[JOB_FIRST + lane], job[JOB_END + lane]
