@@ -144,7 +144,9 @@ def _first_difference(name: str, mine: object, theirs: object) -> str:
         for k, (a, b) in enumerate(zip(mine, theirs, strict=False)):
             if a != b:
                 return f"{name}[{k}]: {a!r} here, {b!r} there"
-        return f"the number of {name}: {len(mine)} here, {len(theirs)} there"
+        longer, where = (mine, "here") if len(mine) > len(theirs) else (theirs, "there")
+        alone = longer[min(len(mine), len(theirs))]
+        return f"the number of {name}: {len(mine)} here, {len(theirs)} there; {alone!r} is {where} alone"
     return f"{name}: {mine!r} here, {theirs!r} there"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features import kernel_layout as layout
 from features.errors import FeatureError
@@ -24,7 +25,7 @@ _LONGEST_HOURS = 8  # a longer gap between settlements is a missing stamp
 class Column(IntEnum):
     """Columns of one input row: prices, volume in base units, 1 for a real bar, then NaN where unknown.
 
-    ``BASIS`` is close/mark - 1 by the mark's last known close; ``TAKER_SHARE`` takers' buy volume over volume.
+    ``BASIS`` is close/mark - 1 at the mark's last known close; ``TAKER_SHARE`` takers' buy volume over volume.
     """
 
     OPEN = layout.IN_OPEN
@@ -81,15 +82,15 @@ def assemble_inputs(
     reference: BarGrid | None,
     funding: FundingOnGrid | None,
     open_interest: Floats | None,
-    mark: Floats | None = None,
-    taker: Floats | None = None,
+    basis: Floats | None = None,
+    taker_share: Floats | None = None,
 ) -> BarInputs:
     """Join a market's bars with what is known at their closes.
 
-    ``reference`` is matched by absolute index (NaN where it has no real bar); ``funding`` and the others ``(n,)`` lie
-    on the same grid as the bars. ``open_interest`` and ``mark``, a price, are what is known at each close, NaN or 0
-    where missing; ``taker`` is the volume of each bar that takers bought, in the bars' unit, NaN where missing.
-    Raises ``FeatureError`` for another timeframe or length.
+    ``reference`` is matched by absolute index (NaN where it has no real bar); all others ``(n,)`` lie on the same grid
+    as the bars and are what is known at each close, NaN where unknown: ``open_interest`` (0 is unknown too), ``basis``
+    a fraction, close/mark - 1 with both as of the mark's own last close, and ``taker_share`` in [0, 1] of the bar's
+    volume. Raises ``FeatureError`` for another timeframe or length, an infinite basis or a share outside [0, 1].
     """
     n = len(grid)
     values = np.full((n, len(Column)), np.nan)
@@ -103,19 +104,26 @@ def assemble_inputs(
     if open_interest is not None:
         _same_length(grid, "open interest", int(open_interest.size))
         values[:, Column.OPEN_INTEREST] = np.where(open_interest > 0, open_interest, np.nan)
-    if mark is not None:
-        _same_length(grid, "mark prices", int(mark.size))
-        values[:, Column.BASIS] = np.where(grid.real & (mark > 0), grid.close / np.where(mark > 0, mark, 1) - 1, np.nan)
-    if taker is not None:
-        _same_length(grid, "taker volumes", int(taker.size))
-        values[:, Column.TAKER_SHARE] = _taker_share(grid, taker)
+    if basis is not None:
+        _same_length(grid, "basis", int(basis.size))
+        _within(grid, "basis", basis, wrong=np.isinf(basis) | (basis <= -1))
+        values[:, Column.BASIS] = basis
+    if taker_share is not None:
+        _same_length(grid, "taker shares", int(taker_share.size))
+        _within(grid, "taker share", taker_share, wrong=(taker_share < 0) | (taker_share > 1))
+        values[:, Column.TAKER_SHARE] = np.where(grid.volume > 0, taker_share, np.nan)
     return BarInputs(symbol=grid.symbol, timeframe=grid.timeframe, first_index=grid.first_index, values=values)
 
 
-def _taker_share(grid: BarGrid, taker: Floats) -> Floats:
-    """Share of each bar's volume that takers bought; unknown without volume, or where the two contradict each other."""
-    share = taker / np.where(grid.volume > 0, grid.volume, np.nan)
-    return np.where((share >= 0) & (share <= 1), share, np.nan)
+def _within(grid: BarGrid, what: str, values: Floats, *, wrong: NDArray[np.bool_]) -> None:
+    """Refuse values that no market can have: only NaN is unknown."""
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise FeatureError(
+            f"{grid.symbol}: {what} {values[at]} at bar {grid.first_index + at}",
+            why="a basis is a finite fraction above -1, a taker share lies in 0 to 1, and the unknown is NaN",
+            remedy=f"give NaN where the {what} is unknown",
+        )
 
 
 def _reference_close(grid: BarGrid, reference: BarGrid) -> Floats:

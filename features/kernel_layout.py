@@ -7,6 +7,7 @@ quantities is chosen such that every window takes a run: ``W_48 + X_R`` is the r
 
 from itertools import count
 
+from features.definitions import FEATURES
 from features.kernel_lanes import LANES, RING
 
 # Columns of one input bar.
@@ -50,25 +51,10 @@ X_TR, X_PLUS, X_MINUS, X_UP, X_DOWN, X_DX_1, X_SR, X_SR2, X_C = _rows(9)
 X_F, X_F2, X_F_KNOWN, X_F_MINUTES, X_OI, X_OI2, X_OI_KNOWN = _rows(7)
 X_HIGH, X_NEG_LOW = _rows(2)
 
-# The feature row, by group; ``definitions`` says what each one means.
-RETURNS, LOG_RETURNS, PRICE_RANGE, BODY_SIZE, UPPER_WICK, LOWER_WICK, RELATIVE_SPREAD = _rows(7)
-RETURN_5, RETURN_12, RETURN_48, RETURN_144, RETURN_288, MOMENTUM_5, MOMENTUM_10, MOMENTUM_20 = _rows(8)
-ACCELERATION, ROC, RSI, MACD, MACD_SIGNAL, MACD_HIST, STOCH_K, STOCH_D = _rows(8)
-EMA_9_DIST, EMA_21_DIST, EMA_50_DIST, EMA_200_DIST, EMA_9_21_DIFF, EMA_9_21_ABOVE, PRICE_ABOVE_EMA_50 = _rows(7)
-SMA_20_DIST, SMA_50_DIST, MA_10_20_DIFF, ADX, PLUS_DI, MINUS_DI, EFFICIENCY_RATIO_48 = _rows(7)
-BB_UPPER_DIST, BB_LOWER_DIST, BB_WIDTH, BB_POSITION, PRICE_VOLATILITY_10, ATR_PCT, ATR_RATIO = _rows(7)
-VOLATILITY, REALIZED_VOL_12, REALIZED_VOL_48, REALIZED_VOL_144, REALIZED_VOL_288, REALIZED_VOL_576 = _rows(6)
-VOL_RATIO_12_288, GARMAN_KLASS_48, PARKINSON_288, DOWNSIDE_SHARE_48, RANGE_POSITION_288, DRAWDOWN_288 = _rows(6)
-VOLUME_RATIO, VOLUME_TREND, VOLUME_ZSCORE_288, OBV, OBV_EMA, VPT, VWAP_288_DIST, ILLIQUIDITY_RATIO = _rows(8)
-IS_DOJI, IS_HAMMER, IS_ENGULFING, GAP_UP, GAP_DOWN = _rows(5)
-DAY_SIN, DAY_COS, WEEK_SIN, WEEK_COS = _rows(4)
-FUNDING_RATE, FUNDING_ANNUALISED, FUNDING_ZSCORE_576, FUNDING_CHANGE_576 = _rows(4)
-FUNDING_INTERVAL_CHANGE, HOURS_TO_FUNDING = _rows(2)
-REF_RETURN_1, REF_RETURN_12, REF_RETURN_288, REF_REALIZED_VOL_288 = _rows(4)
-REF_BETA_288, REF_CORR_288, RELATIVE_STRENGTH_12, RELATIVE_STRENGTH_288 = _rows(4)
-OI_CHANGE_12, OI_CHANGE_288, OI_ZSCORE_576, OI_PRICE_DIVERGENCE_12 = _rows(4)
-BASIS, BASIS_ZSCORE_288, TAKER_SHARE, TAKER_IMBALANCE_12, TAKER_IMBALANCE_48 = _rows(5)
-OUT, FEATURE_COUNT = RETURNS, (TAKER_IMBALANCE_48 - RETURNS) // LANES + 1
+# The feature row: a row of lanes for each definition, under its name in capitals (``RETURNS``, ``LOG_RETURNS``, ...).
+FEATURE_COUNT = len(FEATURES)
+OUT, *_others = _rows(FEATURE_COUNT)
+globals().update({feature.name.upper(): at for feature, at in zip(FEATURES, [OUT, *_others], strict=True)})
 
 # Raw values of the last bars and one over them (a change is a difference times one over the old value: exactly zero
 # where nothing moved, and no division).

@@ -80,19 +80,23 @@ def real_inputs(folder: str, symbol: str, *, start: str, days: int) -> BarInputs
         rate = np.full(time.size, 1e-4)
     stamps = FundingStamps(symbol=symbol, time=time, rate=rate)
     funding = funding_on_grid(stamps, timeframe=FIVE, first_index=grid.first_index, n=len(grid))
-    mark = real_mark(folder, symbol, grid)
-    return assemble_inputs(grid, reference=reference, funding=funding, open_interest=None, mark=mark)
+    basis = real_basis(folder, symbol, grid)
+    return assemble_inputs(grid, reference=reference, funding=funding, open_interest=None, basis=basis)
 
 
-def real_mark(folder: str, symbol: str, grid: BarGrid) -> np.ndarray | None:
-    """The last hourly mark close known at each bar's close, where the source has mark prices."""
+def real_basis(folder: str, symbol: str, grid: BarGrid) -> np.ndarray | None:
+    """Close over the hourly mark at the mark's own last close, where the source has mark prices."""
     path = real_data_dir() / folder / "mark_1h" / f"{symbol}.parquet"
     if not path.exists():
         return None
     table = pq.read_table(path)
-    closed = table["timestamp"].to_numpy().astype("datetime64[ms]").astype(np.int64) + 3_600_000
-    last = np.searchsorted(closed, grid.open_time + grid.timeframe.ms, side="right") - 1
-    return np.where(last >= 0, table["close"].to_numpy()[np.maximum(last, 0)], np.nan)
+    opened = table["timestamp"].to_numpy().astype("datetime64[ms]").astype(np.int64)
+    marks = dict(zip((opened + 3_600_000).tolist(), table["close"].to_numpy().tolist(), strict=True))
+    basis, last = [], np.nan
+    for closed, close in zip((grid.open_time + grid.timeframe.ms).tolist(), grid.close.tolist(), strict=True):
+        last = close / marks[closed] - 1 if closed in marks else last
+        basis.append(last)
+    return np.array(basis)
 
 
 def real_symbols() -> list[tuple[str, str]]:
