@@ -51,10 +51,9 @@ X_TR, X_PLUS, X_MINUS, X_UP, X_DOWN, X_DX_1, X_SR, X_SR2, X_C = _rows(9)
 X_F, X_F2, X_F_KNOWN, X_F_MINUTES, X_OI, X_OI2, X_OI_KNOWN = _rows(7)
 X_HIGH, X_NEG_LOW = _rows(2)
 
-# The feature row: a row of lanes for each definition, under its name in capitals (``RETURNS``, ``LOG_RETURNS``, ...).
+# The feature row, in the order of the definitions; each one's name in capitals is added below.
 FEATURE_COUNT = len(FEATURES)
-OUT, *_others = _rows(FEATURE_COUNT)
-globals().update({feature.name.upper(): at for feature, at in zip(FEATURES, [OUT, *_others], strict=True)})
+OUT = _ring(FEATURE_COUNT)
 
 # Raw values of the last bars and one over them (a change is a difference times one over the old value: exactly zero
 # where nothing moved, and no division).
@@ -99,3 +98,15 @@ FLAGS = _ring(1)
 def state_size(fill_window: int) -> int:
     """Length of the float64 state of eight lanes."""
     return FLAGS + 2 * LANES * fill_window
+
+
+def _name_features(known: dict[str, object]) -> None:
+    """Give each feature's row its name in capitals (``RETURNS``, ``LOG_RETURNS``, ...), unless that is taken."""
+    for column, feature in enumerate(FEATURES):
+        name = feature.name.upper()
+        if name in known:
+            raise ImportError(f"feature {feature.name!r}: features.kernel_layout.{name} stands for something else")
+        known[name] = OUT + LANES * column
+
+
+_name_features(globals())

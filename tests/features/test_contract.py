@@ -16,9 +16,11 @@ from features import (
     compute_features,
     docs,
     kernel,
+    kernel_layout,
     running_contract,
     sources,
 )
+from features.kernel_lanes import LANES
 from features.unified import UNIFIED
 from tests.features.histories import ANCHOR, FIVE, inputs_of, random_bars
 
@@ -190,3 +192,11 @@ def test_every_definition_is_complete():
     for feature in FEATURES:
         assert all((feature.formula, feature.unit, feature.source)), feature.name
         assert feature.low < feature.high, feature.name
+
+
+def test_each_feature_has_the_column_of_its_place():
+    """The kernel's names follow the definitions; a name that stands for something else, or twice, is refused."""
+    rows = [getattr(kernel_layout, feature.name.upper()) for feature in FEATURES]
+    assert rows == [kernel_layout.OUT + LANES * k for k in range(len(FEATURES))]
+    with pytest.raises(ImportError, match=r"'returns': features.kernel_layout.RETURNS stands for something else"):
+        kernel_layout._name_features({"RETURNS": 0})
