@@ -1,4 +1,4 @@
-"""How fast are feature rows, against pandas and against writing the array?
+"""How fast are feature rows, against pandas, polars, TA-Lib with NumPy, and against writing the array?
 
 One JSON line a case. Peers run interleaved with ours in one process, medians of ``ROUNDS``; a ratio above 1 means that
 ours is faster, ``floor_ratio`` is our time over the time to write the same float32 array. Synthetic bars, seeded.
@@ -7,12 +7,17 @@ ours is faster, ``floor_ratio`` is our time over the time to write the same floa
 import json
 import os
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
-import pandas as pd
+from feature_peers import pandas_features, polars_features, talib_features
 
-from features import BarInputs, FeatureSpec, FeatureStream, compute_features, compute_many, running_contract
+from features import BarInputs, FeatureSpec, FeatureStreams, compute_features, compute_many, running_contract
 from features.inputs import Column
 from market.timeframe import Timeframe
 
@@ -35,57 +40,8 @@ def market(seed: int) -> BarInputs:
     values[:, Column.FUNDING_RATE] = np.repeat(rng.normal(1e-4, 1e-5, BARS // 96), 96)
     values[:, Column.FUNDING_INTERVAL_H], values[:, Column.HOURS_TO_FUNDING] = 8.0, 4.0
     values[:, Column.OPEN_INTEREST] = 1e6 * np.exp(np.cumsum(rng.normal(0, 1e-3, BARS)))
+    values[:, Column.BASIS], values[:, Column.TAKER_SHARE] = rng.normal(0, 1e-4, BARS), rng.random(BARS)
     return BarInputs(symbol=f"S{seed}", timeframe=FIVE, first_index=ANCHOR, values=values)
-
-
-def pandas_features(inputs: BarInputs) -> pd.DataFrame:
-    """54 of our features, as a careful pandas script writes them."""
-    x = pd.DataFrame(inputs.values, columns=[column.name.lower() for column in Column])
-    o, h, l, c, v = x.open, x.high, x.low, x.close, x.volume  # noqa: E741
-    c1, r, ret = c.shift(), np.log(c / c.shift()), c.pct_change()
-    f = {"returns": ret, "log_returns": r, "price_range": (h - l) / c, "body_size": (c - o).abs() / c}
-    top, bottom = np.maximum(o, c), np.minimum(o, c)
-    f |= {"upper_wick": (h - top) / c, "lower_wick": (bottom - l) / c, "relative_spread": 2 * (h - l) / (h + l)}
-    f |= {f"return_{k}": c.pct_change(k) for k in (5, 12, 48, 144, 288)}
-    f |= {f"momentum_{k}": (c - c.shift(k)) / c for k in (5, 10, 20)}
-    f |= {"roc": 100 * c.pct_change(10), "acceleration": (c - c.shift(5)).diff() / c}
-    change = c.diff()
-    up, down = change.clip(lower=0).rolling(14).sum(), (-change).clip(lower=0).rolling(14).sum()
-    f["rsi"] = 100 * up / (up + down)
-    e = {n: c.ewm(span=n, adjust=False).mean() for n in (9, 12, 21, 26, 50, 200)}
-    macd = e[12] - e[26]
-    signal = macd.ewm(span=9, adjust=False).mean()
-    f |= {"macd": macd / c, "macd_signal": signal / c, "macd_hist": (macd - signal) / c}
-    f |= {f"ema_{n}_dist": (c - e[n]) / c for n in (9, 21, 50, 200)} | {"ema_9_21_diff": (e[9] - e[21]) / c}
-    low, high = l.rolling(14).min(), h.rolling(14).max()
-    f["stoch_k"] = 100 * (c - low) / (high - low)
-    f["stoch_d"] = f["stoch_k"].rolling(3).mean()
-    mean, std = c.rolling(20).mean(), c.rolling(20).std()
-    f |= {"sma_20_dist": (c - mean) / c, "sma_50_dist": (c - c.rolling(50).mean()) / c, "bb_width": 4 * std / mean}
-    f["bb_position"] = (c - mean + 2 * std) / (4 * std)
-    tr = np.maximum(np.maximum(h - l, (h - c1).abs()), (l - c1).abs())
-    atr = tr.rolling(14).mean()
-    f |= {"atr_pct": atr / c, "atr_ratio": atr / tr.rolling(288).mean()}
-    plus_dm, minus_dm = h.diff(), -l.diff()
-    plus = plus_dm.where((plus_dm > minus_dm) & (plus_dm > 0), 0.0).rolling(14).sum() / (14 * atr) * 100
-    minus = minus_dm.where((minus_dm > plus_dm) & (minus_dm > 0), 0.0).rolling(14).sum() / (14 * atr) * 100
-    f |= {"plus_di": plus, "minus_di": minus, "adx": (100 * (plus - minus).abs() / (plus + minus)).rolling(14).mean()}
-    f |= {f"realized_vol_{k}": r.rolling(k).std() for k in (12, 48, 144, 288, 576)}
-    f["volatility"] = ret.rolling(24).std() * np.sqrt(FIVE.bars_per_year)
-    f["parkinson_288"] = np.sqrt((np.log(h / l) ** 2).rolling(288).mean() / (4 * np.log(2)))
-    v20, v288 = v.rolling(20).mean(), v.rolling(288).mean()
-    f |= {
-        "volume_ratio": v / v20,
-        "volume_trend": v20 / v288,
-        "volume_zscore_288": (v - v288) / v.rolling(288).std(ddof=0),
-    }
-    f["obv"] = (np.sign(change) * v).rolling(20).sum() / v.rolling(20).sum()
-    f["vpt"] = (ret * v).rolling(20).sum() / v.rolling(20).sum()
-    f["vwap_288_dist"] = (c - ((h + l + c) / 3 * v).rolling(288).sum() / v.rolling(288).sum()) / c
-    q = np.log(x.ref_close / x.ref_close.shift())
-    f |= {"ref_beta_288": r.rolling(288).cov(q) / q.rolling(288).var(), "ref_corr_288": r.rolling(288).corr(q)}
-    f |= {"drawdown_288": c / h.rolling(288).max() - 1, "oi_change_12": x.open_interest.pct_change(12)}
-    return pd.DataFrame(f).astype("float32")
 
 
 def timed(work) -> float:
@@ -104,51 +60,88 @@ def report(case: str, **numbers: float) -> None:
     print(json.dumps({"case": case, **{name: float(f"{value:.4g}") for name, value in numbers.items()}}), flush=True)
 
 
-def main() -> None:
-    contract = running_contract(FeatureSpec(timeframe=FIVE, reference_symbol="BTCUSDT"))
-    markets = [market(seed) for seed in range(SYMBOLS)]
-    begin = time.perf_counter()
-    compute_features(markets[0], contract, end_index=ANCHOR + 1)
-    report("features.first_call", ours_s=time.perf_counter() - begin)
-    rows, width = SYMBOLS * BARS, len(contract.names)
-    threads = os.cpu_count() or 1
+def fresh_process(code: str, *, cold: bool) -> dict[str, float]:
+    """Run a few lines in a new interpreter, without or with a cache of compiled code; returns the numbers it prints."""
+    here = Path(__file__).resolve().parent
+    paths = os.pathsep.join([str(here), str(here.parent), os.environ.get("PYTHONPATH", "")])
+    with tempfile.TemporaryDirectory() as folder:
+        env = os.environ | {"PYTHONPATH": paths} | ({"NUMBA_CACHE_DIR": folder} if cold else {})
+        told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=env)
+    return json.loads(told.stdout)
 
-    day = markets[0].end_index - FIVE.bars_per_day
-    ours, many, tail, peer, floor = medians(
-        lambda: [compute_features(one, contract) for one in markets],
-        lambda: compute_many(markets, contract, threads=threads),
-        lambda: [compute_features(one, contract, start_index=day) for one in markets],
-        lambda: [pandas_features(one) for one in markets],
+
+FIRST_CALL = """
+import json, time
+begin = time.perf_counter()
+import features
+imported = time.perf_counter()
+from bench_features import first_row
+ready = time.perf_counter()
+first_row()
+print(json.dumps({"import_s": imported - begin, "first_row_s": time.perf_counter() - ready}))
+"""
+MEMORY = """
+import json, os
+from bench_features import CONTRACT, SYMBOLS, compute_many, first_row, market
+markets = [market(seed) for seed in range(SYMBOLS)]
+first_row()
+rss = lambda: 1024 * int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+before = rss()
+blocks = compute_many(markets, CONTRACT, threads=os.cpu_count() or 1)
+out = sum(one.values.nbytes + one.reason.nbytes for one in blocks)
+print(json.dumps({"output_mb": out / 2**20, "peak_mb": (rss() - before) / 2**20, "peak_share": (rss() - before) / out}))
+"""
+
+CONTRACT = running_contract(FeatureSpec(timeframe=FIVE, reference_symbol="BTCUSDT"))
+
+
+def first_row() -> None:
+    one = np.ones((1, len(Column)))
+    compute_features(BarInputs(symbol="A", timeframe=FIVE, first_index=ANCHOR, values=one), CONTRACT)
+
+
+def live(markets: list[BarInputs], symbols: int) -> list[float]:
+    """Seconds of each live step of so many markets."""
+    chosen = [replace(markets[k % len(markets)], symbol=f"L{k}") for k in range(symbols)]
+    streams = FeatureStreams(CONTRACT, [one.symbol for one in chosen])
+    streams.warm([replace(one, values=one.values[:3168]) for one in chosen])
+    bars = np.stack([one.values[3168:5200] for one in chosen], axis=1)
+    return [timed(lambda k=k: streams.advance(ANCHOR + 3168 + k, bars[k])) for k in range(len(bars))]
+
+
+def main() -> None:
+    first_row()
+    report("features.first_call_cold", **fresh_process(FIRST_CALL, cold=True))
+    report("features.first_call_warm", **fresh_process(FIRST_CALL, cold=False))
+    markets = [market(seed) for seed in range(SYMBOLS)]
+    rows, width, threads = SYMBOLS * BARS, len(CONTRACT.names), os.cpu_count() or 1
+    days = [one.end_index - FIVE.bars_per_day for one in markets]
+    peers = {"pandas": pandas_features, "polars": polars_features, "talib": talib_features}
+    ours, many, tail, floor, *spent = medians(
+        lambda: compute_many(markets, CONTRACT, threads=1),
+        lambda: compute_many(markets, CONTRACT, threads=threads),
+        lambda: compute_many(markets, CONTRACT, threads=1, start_indices=days),
         lambda: np.ones((rows, width), dtype=np.float32),
+        *(lambda peer=peer: [peer(one, FIVE) for one in markets] for peer in peers.values()),
     )
-    common = pandas_features(markets[0])
-    values = compute_features(markets[0], contract).values  # noqa: PD011 - not a pandas frame
-    apart = [
-        np.nanmax(np.abs(values[1300:, contract.index_of(name)] - common[name].to_numpy()[1300:])) for name in common
-    ]
     report(
-        "features.batch_one_thread",
-        rows=rows,
-        ours_features=width,
-        peer_features=common.shape[1],
-        ours_s=ours,
-        peer_s=peer,
-        ratio=peer / ours,
-        ratio_per_feature=(peer / common.shape[1]) / (ours / width),
-        ours_rows_a_second=rows / ours,
-        floor_s=floor,
-        floor_ratio=ours / floor,
-        largest_difference=float(np.max(apart)),
-    )
+        "features.batch_one_thread", rows=rows, features=width, ours_s=ours, ns_a_row=1e9 * ours / rows,
+        floor_s=floor, floor_ratio=ours / floor,
+    )  # fmt: skip
+    for name, peer_s in zip(peers, spent, strict=True):
+        theirs = peers[name](markets[0], FIVE).shape[1]
+        report(f"features.batch_against_{name}", peer_features=theirs, peer_s=peer_s, ratio=peer_s / ours)
+    common = pandas_features(markets[0], FIVE)
+    values = compute_features(markets[0], CONTRACT).values[1300:]
+    apart = [np.nanmax(np.abs(values[:, CONTRACT.index_of(n)] - common[n].to_numpy()[1300:])) for n in common]
+    report("features.largest_difference_to_pandas", difference=float(np.max(apart)))
     report("features.batch_all_threads", threads=threads, ours_s=many, floor_s=floor, floor_ratio=many / floor)
     report("features.rebuild_one_day_of_90", ours_s=tail, share_of_full=tail / ours)
-
-    stream = FeatureStream(contract, markets[0].symbol)
-    bars = markets[0].values  # noqa: PD011 - not a pandas frame
-    stream.warm(BarInputs(symbol="S0", timeframe=FIVE, first_index=ANCHOR, values=bars[:3168]))
-    spent = [timed(lambda k=k: stream.advance(ANCHOR + k, bars[k])) for k in range(3168, BARS)]
-    report("features.stream_one_bar", p50_us=1e6 * np.percentile(spent, 50), p99_us=1e6 * np.percentile(spent, 99))
-    report("features.stream_new_block", ms=1e3 * max(spent[4032 - 3168 :: 2016]))
+    report("features.memory", **fresh_process(MEMORY, cold=False))
+    for symbols in (1, 100):
+        spent = live(markets, symbols)
+        steps = {"p50_us": 1e6 * np.percentile(spent, 50), "p99_us": 1e6 * np.percentile(spent, 99)}
+        report(f"features.live_{symbols}_symbols", **steps, new_block_ms=1e3 * max(spent))
 
 
 if __name__ == "__main__":

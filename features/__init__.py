@@ -10,7 +10,7 @@ from features.definitions import FEATURES, FeatureDefinition
 from features.errors import ContractError, FeatureError
 from features.inputs import BarInputs, Column, assemble_inputs
 from features.reasons import Reason, describe
-from features.stream import FeatureStream
+from features.stream import FeatureStream, FeatureStreams
 
 __all__ = [
     "FEATURES",
@@ -23,6 +23,7 @@ __all__ = [
     "FeatureError",
     "FeatureSpec",
     "FeatureStream",
+    "FeatureStreams",
     "Reason",
     "assemble_inputs",
     "compute_features",

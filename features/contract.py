@@ -1,27 +1,26 @@
 """Do two sides mean the same features?
 
 The contract is everything that decides the bytes of a row: names and their order, dtype, timeframe, block and
-warm-up, fill limits, the reference market, and a hash over the source of kernel, clock, definitions and inputs. Its
+warm-up, fill limits, the reference market, and a hash over the sources of kernel, clock, definitions and inputs. Its
 fingerprint is stored in bundles, rows and data sets, and compared wherever they meet.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import cache
 from hashlib import sha256
-from importlib.resources import files
 from json import dumps, loads
 from typing import Any
 
 import numpy as np
 
-from features import kernel
+from features import kernel_layout as layout
 from features.definitions import FEATURES
 from features.errors import ContractError
+from features.sources import source_hash
 from market.candles import Ints
 from market.timeframe import Timeframe
 
-__all__ = ["FeatureContract", "FeatureSpec", "kernel_hash", "running_contract"]
+__all__ = ["FeatureContract", "FeatureSpec", "running_contract"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,22 +96,12 @@ class FeatureContract:
 
     def parameters(self) -> Ints:
         """Return the kernel's parameters, ``(4,) int64``."""
-        given = np.zeros(kernel.PARAMETERS, dtype=np.int64)
-        given[kernel.P_WARMUP] = self.warmup_bars
-        given[kernel.P_MAX_FILLED] = self.max_filled
-        given[kernel.P_FILL_WINDOW] = self.fill_window_bars
-        given[kernel.P_BARS_PER_YEAR] = Timeframe(self.timeframe_ms).bars_per_year
+        given = np.zeros(layout.PARAMETERS, dtype=np.int64)
+        given[layout.P_WARMUP] = self.warmup_bars
+        given[layout.P_MAX_FILLED] = self.max_filled
+        given[layout.P_FILL_WINDOW] = self.fill_window_bars
+        given[layout.P_BARS_PER_YEAR] = Timeframe(self.timeframe_ms).bars_per_year
         return given
-
-
-@cache
-def kernel_hash() -> str:
-    """SHA-256 over the source of kernel, clock, definitions and inputs, line ends normalised: any edit changes it."""
-    digest = sha256()
-    for module in ("kernel.py", "clock.py", "definitions.py", "inputs.py"):
-        text = files("features").joinpath(module).read_text(encoding="utf-8")
-        digest.update(f"{module}\n{text.replace(chr(13), '')}\n".encode())
-    return digest.hexdigest()
 
 
 def running_contract(spec: FeatureSpec) -> FeatureContract:
@@ -127,7 +116,7 @@ def running_contract(spec: FeatureSpec) -> FeatureContract:
         fill_window_bars=spec.fill_window_bars,
         reference_symbol=spec.reference_symbol,
         nan_allowed=tuple(feature.name for feature in FEATURES if feature.nan_allowed),
-        kernel_hash=kernel_hash(),
+        kernel_hash=source_hash(),
     )
 
 
@@ -135,9 +124,9 @@ def _check(spec: FeatureSpec) -> None:
     for wrong, what, remedy in (
         (spec.block_bars < 1, f"block_bars={spec.block_bars}", "use at least 1"),
         (
-            spec.warmup_bars < kernel.LONGEST_LOOKBACK,
+            spec.warmup_bars < layout.LONGEST_LOOKBACK,
             f"warmup_bars={spec.warmup_bars}",
-            f"use at least {kernel.LONGEST_LOOKBACK}, the longest window",
+            f"use at least {layout.LONGEST_LOOKBACK}, the longest window",
         ),
         (
             not 1 <= spec.fill_window_bars <= spec.warmup_bars,
@@ -155,7 +144,9 @@ def _first_difference(name: str, mine: object, theirs: object) -> str:
         for k, (a, b) in enumerate(zip(mine, theirs, strict=False)):
             if a != b:
                 return f"{name}[{k}]: {a!r} here, {b!r} there"
-        return f"the number of {name}: {len(mine)} here, {len(theirs)} there"
+        longer, where = (mine, "here") if len(mine) > len(theirs) else (theirs, "there")
+        alone = longer[min(len(mine), len(theirs))]
+        return f"the number of {name}: {len(mine)} here, {len(theirs)} there; {alone!r} is {where} alone"
     return f"{name}: {mine!r} here, {theirs!r} there"
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
+from numpy.typing import NDArray
 
-from features import kernel
+from features import kernel_layout as layout
 from features.errors import FeatureError
 from market.candles import Floats
 from market.funding import FundingOnGrid
@@ -22,19 +23,24 @@ _LONGEST_HOURS = 8  # a longer gap between settlements is a missing stamp
 
 
 class Column(IntEnum):
-    """Columns of one input row: prices, volume in base units, 1 for a real bar, then NaN where unknown."""
+    """Columns of one input row: prices, volume in base units, 1 for a real bar, then NaN where unknown.
 
-    OPEN = kernel.IN_OPEN
-    HIGH = kernel.IN_HIGH
-    LOW = kernel.IN_LOW
-    CLOSE = kernel.IN_CLOSE
-    VOLUME = kernel.IN_VOLUME
-    REAL = kernel.IN_REAL
-    REF_CLOSE = kernel.IN_REF_CLOSE
-    FUNDING_RATE = kernel.IN_FUNDING_RATE
-    FUNDING_INTERVAL_H = kernel.IN_FUNDING_INTERVAL_H
-    HOURS_TO_FUNDING = kernel.IN_HOURS_TO_FUNDING
-    OPEN_INTEREST = kernel.IN_OPEN_INTEREST
+    ``BASIS`` is close/mark - 1 at the mark's last known close; ``TAKER_SHARE`` takers' buy volume over volume.
+    """
+
+    OPEN = layout.IN_OPEN
+    HIGH = layout.IN_HIGH
+    LOW = layout.IN_LOW
+    CLOSE = layout.IN_CLOSE
+    VOLUME = layout.IN_VOLUME
+    REAL = layout.IN_REAL
+    REF_CLOSE = layout.IN_REF_CLOSE
+    FUNDING_RATE = layout.IN_FUNDING_RATE
+    FUNDING_INTERVAL_H = layout.IN_FUNDING_INTERVAL_H
+    HOURS_TO_FUNDING = layout.IN_HOURS_TO_FUNDING
+    OPEN_INTEREST = layout.IN_OPEN_INTEREST
+    BASIS = layout.IN_BASIS
+    TAKER_SHARE = layout.IN_TAKER_SHARE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,13 +77,20 @@ class BarInputs:
 
 
 def assemble_inputs(
-    grid: BarGrid, *, reference: BarGrid | None, funding: FundingOnGrid | None, open_interest: Floats | None
+    grid: BarGrid,
+    *,
+    reference: BarGrid | None,
+    funding: FundingOnGrid | None,
+    open_interest: Floats | None,
+    basis: Floats | None = None,
+    taker_share: Floats | None = None,
 ) -> BarInputs:
     """Join a market's bars with what is known at their closes.
 
-    ``reference`` is matched by absolute index (NaN where it has no real bar), ``funding`` and ``open_interest``
-    ``(n,)`` lie on the same grid as the bars; ``open_interest`` is what is known at each close, NaN or 0 where
-    missing. Raises ``FeatureError`` for another timeframe or length.
+    ``reference`` is matched by absolute index (NaN where it has no real bar); all others ``(n,)`` lie on the same grid
+    as the bars and are what is known at each close, NaN where unknown: ``open_interest`` (0 is unknown too), ``basis``
+    a fraction, close/mark - 1 with both as of the mark's own last close, and ``taker_share`` in [0, 1] of the bar's
+    volume. Raises ``FeatureError`` for another timeframe or length, an infinite basis or a share outside [0, 1].
     """
     n = len(grid)
     values = np.full((n, len(Column)), np.nan)
@@ -91,7 +104,26 @@ def assemble_inputs(
     if open_interest is not None:
         _same_length(grid, "open interest", int(open_interest.size))
         values[:, Column.OPEN_INTEREST] = np.where(open_interest > 0, open_interest, np.nan)
+    if basis is not None:
+        _same_length(grid, "basis", int(basis.size))
+        _within(grid, "basis", basis, wrong=np.isinf(basis) | (basis <= -1))
+        values[:, Column.BASIS] = basis
+    if taker_share is not None:
+        _same_length(grid, "taker shares", int(taker_share.size))
+        _within(grid, "taker share", taker_share, wrong=(taker_share < 0) | (taker_share > 1))
+        values[:, Column.TAKER_SHARE] = np.where(grid.volume > 0, taker_share, np.nan)
     return BarInputs(symbol=grid.symbol, timeframe=grid.timeframe, first_index=grid.first_index, values=values)
+
+
+def _within(grid: BarGrid, what: str, values: Floats, *, wrong: NDArray[np.bool_]) -> None:
+    """Refuse values that no market can have: only NaN is unknown."""
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise FeatureError(
+            f"{grid.symbol}: {what} {values[at]} at bar {grid.first_index + at}",
+            why="a basis is a finite fraction above -1, a taker share lies in 0 to 1, and the unknown is NaN",
+            remedy=f"give NaN where the {what} is unknown",
+        )
 
 
 def _reference_close(grid: BarGrid, reference: BarGrid) -> Floats:

@@ -26,7 +26,7 @@ def contract(*, block_bars: int = 2016, warmup_bars: int = 1152, **limits: int) 
 
 
 def random_bars(n: int, *, seed: int, price: float = 100.0, volatility: float = 2e-3) -> np.ndarray:
-    """``(n, 11)`` complete input rows of a random walk with jumps, flat stretches and empty bars."""
+    """``(n, 13)`` complete input rows of a random walk with jumps, flat stretches and empty bars."""
     rng = np.random.default_rng(seed)
     r = rng.standard_t(3, n) * volatility
     quiet = rng.random(n // 50 + 1).repeat(50)[:n] < 0.1
@@ -42,7 +42,10 @@ def random_bars(n: int, *, seed: int, price: float = 100.0, volatility: float = 
     ref = 30_000 * np.exp(np.cumsum(0.5 * r + rng.normal(0, volatility, n)))
     interest = 1e6 * np.exp(np.cumsum(rng.normal(0, 1e-3, n)))
     hours = 8.0 - (np.arange(1, n + 1) % 96) / 12
-    return np.column_stack((open_, high, low, close, volume, np.ones(n), ref, rate, np.full(n, 8.0), hours, interest))
+    basis = 2e-4 * np.sin(np.arange(n) / 90.0) + rng.normal(0, 1e-4, n)
+    taker = np.where(volume > 0, rng.beta(5, 5, n), np.nan)
+    known = (open_, high, low, close, volume, np.ones(n), ref, rate, np.full(n, 8.0), hours, interest, basis, taker)
+    return np.column_stack(known)
 
 
 def inputs_of(bars: np.ndarray, *, first_index: int, symbol: str = "TESTUSDT") -> BarInputs:
@@ -63,7 +66,7 @@ def real_grid(folder: str, symbol: str, *, start: str, days: int) -> BarGrid:
 
 
 def real_inputs(folder: str, symbol: str, *, start: str, days: int) -> BarInputs:
-    """Real bars with the BTC reference, funding where the source has it (constant elsewhere), no open interest."""
+    """Real bars with the BTC reference, funding and hourly mark where the source has them, no open interest."""
     grid = real_grid(folder, symbol, start=start, days=days)
     reference = real_grid("marketlab_um", "BTCUSDT", start=start, days=days)
     path = real_data_dir() / folder / "funding" / f"{symbol}.parquet"
@@ -77,4 +80,27 @@ def real_inputs(folder: str, symbol: str, *, start: str, days: int) -> BarInputs
         rate = np.full(time.size, 1e-4)
     stamps = FundingStamps(symbol=symbol, time=time, rate=rate)
     funding = funding_on_grid(stamps, timeframe=FIVE, first_index=grid.first_index, n=len(grid))
-    return assemble_inputs(grid, reference=reference, funding=funding, open_interest=None)
+    basis = real_basis(folder, symbol, grid)
+    return assemble_inputs(grid, reference=reference, funding=funding, open_interest=None, basis=basis)
+
+
+def real_basis(folder: str, symbol: str, grid: BarGrid) -> np.ndarray | None:
+    """Close over the hourly mark at the mark's own last close, where the source has mark prices."""
+    path = real_data_dir() / folder / "mark_1h" / f"{symbol}.parquet"
+    if not path.exists():
+        return None
+    table = pq.read_table(path)
+    opened = table["timestamp"].to_numpy().astype("datetime64[ms]").astype(np.int64)
+    marks = dict(zip((opened + 3_600_000).tolist(), table["close"].to_numpy().tolist(), strict=True))
+    basis, last = [], np.nan
+    for closed, close in zip((grid.open_time + grid.timeframe.ms).tolist(), grid.close.tolist(), strict=True):
+        last = close / marks[closed] - 1 if closed in marks else last
+        basis.append(last)
+    return np.array(basis)
+
+
+def real_symbols() -> list[tuple[str, str]]:
+    """Folder and symbol of the 33 real perpetuals."""
+    root = real_data_dir()
+    folders = ("marketlab_um", "genetic_um")
+    return [(folder, path.stem) for folder in folders for path in sorted((root / folder / "candles_5m").iterdir())]

@@ -7,7 +7,7 @@ bar), because EMAs start there. Reads nothing of the kernel.
 
 import numpy as np
 
-O, H, L, C, V, REAL, REF, RATE, INTERVAL, HOURS, OI = range(11)
+O, H, L, C, V, REAL, REF, RATE, INTERVAL, HOURS, OI, BASIS, TAKER = range(13)
 
 
 def ema(x, span):
@@ -58,6 +58,8 @@ def row(bars, *, close_ms, bars_per_year):
         **funding(bars),
         **reference(c, c1, held(bars[:, REF])),
         **open_interest(c, np.where(bars[:, OI] > 0, bars[:, OI], np.nan)),
+        **basis(bars[:, BASIS]),
+        **taker(bars[:, TAKER], v),
     }
 
 
@@ -181,13 +183,18 @@ def clock(close_ms):
 
 def funding(bars):
     known = np.isfinite(bars[-576:, [RATE, INTERVAL, HOURS]]).all(axis=1)
-    names = ("funding_rate", "funding_annualised", "funding_zscore_576", "hours_to_funding")
-    if not known[-1] or known.sum() < 288:
-        return dict.fromkeys(names, np.nan)
-    rates = np.rint(bars[-576:, RATE][known] * 1e8)
-    z = 0.0 if np.ptp(rates) == 0 else (rates[-1] - rates.mean()) / np.std(rates)
-    rate = bars[-1, RATE]
-    return dict(zip(names, (rate, rate * 8760 / bars[-1, INTERVAL], z, bars[-1, HOURS]), strict=True))
+    rate, interval, hours = bars[-1, [RATE, INTERVAL, HOURS]]
+    rates, intervals = np.rint(bars[-576:, RATE][known] * 1e8), bars[-576:, INTERVAL][known]
+    enough = known[-1] and known.sum() >= 288
+    out = {
+        "funding_rate": rate,
+        "funding_annualised": rate * 8760 / interval,
+        "funding_zscore_576": 0.0 if not enough or np.ptp(rates) == 0 else (rates[-1] - rates.mean()) / np.std(rates),
+        "funding_change_576": (rates[-1] - rates.mean()) / 1e8 if enough else np.nan,
+        "funding_interval_change": interval / intervals.mean() - 1 if enough else np.nan,
+        "hours_to_funding": hours,
+    }
+    return out if enough else dict.fromkeys(out, np.nan)
 
 
 def reference(c, c1, ref):
@@ -207,5 +214,28 @@ def open_interest(c, oi):
     return {
         "oi_change_12": change,
         "oi_change_288": oi[-1] / oi[-289] - 1,
+        "oi_zscore_576": zscore(oi[-576:]),
         "oi_price_divergence_12": -np.sign(c[-1] - c[-13]) * change,
     }
+
+
+def zscore(x):
+    """Population deviations of the last value from the mean of the known ones; half of them must be known."""
+    known = x[np.isfinite(x)]
+    if np.isnan(x[-1]) or known.size < x.size / 2:
+        return np.nan
+    return (x[-1] - known.mean()) / np.std(known) if np.std(known) > 1e-5 * abs(known.mean()) else 0.0
+
+
+def basis(b):
+    return {"basis": b[-1], "basis_zscore_288": zscore(b[-288:])}
+
+
+def taker(share, v):
+    out = {"taker_share": share[-1]}
+    for n in (12, 48):
+        known = np.isfinite(share[-n:])
+        bought = (share[-n:] * v[-n:])[known].sum()
+        total = v[-n:][known].sum()
+        out[f"taker_imbalance_{n}"] = over(2 * bought - total, total, 0.0) if known.sum() >= n / 2 else np.nan
+    return out

@@ -35,7 +35,7 @@ def grid(indices, *, symbol="AUSDT", timeframe=FIVE, price=10.0) -> BarGrid:
 def test_without_extras_everything_unknown_is_nan():
     """Missing is NaN, never 0; a filled bar is marked."""
     made = assemble_inputs(grid([START, START + 2]), reference=None, funding=None, open_interest=None)
-    assert made.values.shape == (3, 11)
+    assert made.values.shape == (3, 13)
     assert np.isnan(made.values[:, Column.REF_CLOSE :]).all()
     assert made.values[:, Column.REAL].tolist() == [1, 0, 1]
     assert made.values[:, Column.CLOSE].tolist() == [10, 10, 11]
@@ -102,6 +102,39 @@ def test_zero_open_interest_is_missing():
     np.testing.assert_array_equal(made.values[:, Column.OPEN_INTEREST], [5.0, np.nan, np.nan])
 
 
+def test_basis_and_taker_share_stand_as_they_are_given():
+    """NaN stays NaN; without volume nobody bought."""
+    own = grid([START, START + 1, START + 3])
+    made = assemble_inputs(
+        own, reference=None, funding=None, open_interest=None,
+        basis=np.array([1e-4, np.nan, -2e-4, 0.0]), taker_share=np.array([0.0, 1.0, 0.5, np.nan]),
+    )  # fmt: skip
+    np.testing.assert_array_equal(made.values[:, Column.BASIS], [1e-4, np.nan, -2e-4, 0.0])
+    np.testing.assert_array_equal(made.values[:, Column.TAKER_SHARE], [0.0, 1.0, np.nan, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "said"),
+    [
+        ("basis", np.inf, "basis inf at bar"),
+        ("basis", -1.0, "basis -1.0 at bar"),
+        ("taker_share", 1.01, "taker share 1.01 at bar"),
+        ("taker_share", -0.01, "taker share -0.01 at bar"),
+    ],
+)
+def test_a_basis_or_share_that_cannot_be_is_refused(part, value, said):
+    """Only NaN is unknown: an impossible value says which bar holds it."""
+    values = np.array([0.5, np.nan, value])
+    with pytest.raises(FeatureError, match=f"{said} {START + 2}"):
+        assemble_inputs(
+            grid(range(START, START + 3)), reference=None, funding=None, open_interest=None, **{part: values}
+        )
+    with pytest.raises(FeatureError, match="rows of"):
+        assemble_inputs(
+            grid(range(START, START + 2)), reference=None, funding=None, open_interest=None, **{part: values}
+        )
+
+
 def test_misaligned_parts_are_refused():
     """Another length or another timeframe is an error, not a shift."""
     own = grid(range(START, START + 5))
@@ -118,7 +151,7 @@ def test_misaligned_parts_are_refused():
 
 def test_read_only_and_strided_values_are_taken_as_they_are_in_numbers():
     """Arrow hands over read-only columns; the kernel wants one layout."""
-    raw = np.arange(44.0).reshape(11, 4).T
+    raw = np.arange(52.0).reshape(13, 4).T
     raw.flags.writeable = False
     made = BarInputs(symbol="A", timeframe=FIVE, first_index=0, values=raw)
     assert made.values.flags.c_contiguous

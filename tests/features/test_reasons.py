@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from features import FeatureError, Reason, compute_features, describe, kernel
+from features import FeatureError, Reason, compute_features, describe, kernel_layout
 from features.inputs import BarInputs, Column
 from tests.features.histories import ANCHOR, FIVE, contract, inputs_of, random_bars
 
@@ -26,16 +26,17 @@ def fill(bars, rows):
 def test_kernel_and_enum_mean_the_same_bits():
     """The numbers compiled into the kernel are those of the enum."""
     names = [reason.name for reason in Reason if reason]
-    assert [getattr(kernel, name) for name in names] == [Reason[name].value for name in names]
+    assert [getattr(kernel_layout, name) for name in names] == [Reason[name].value for name in names]
 
 
 def test_the_columns_of_an_input_row_are_numbered_as_published():
     """Others build rows by these numbers."""
     published = (
-        "OPEN HIGH LOW CLOSE VOLUME REAL REF_CLOSE FUNDING_RATE FUNDING_INTERVAL_H HOURS_TO_FUNDING OPEN_INTEREST"
+        "OPEN HIGH LOW CLOSE VOLUME REAL REF_CLOSE FUNDING_RATE FUNDING_INTERVAL_H HOURS_TO_FUNDING OPEN_INTEREST "
+        "BASIS TAKER_SHARE"
     )
     assert " ".join(column.name for column in Column) == published
-    assert [int(column) for column in Column] == list(range(kernel.INPUT_COLUMNS))
+    assert [int(column) for column in Column] == list(range(kernel_layout.INPUT_COLUMNS))
 
 
 def test_a_late_listing_is_warmed_up_first():

@@ -87,7 +87,9 @@ def test_revisions_are_seen_from_the_decision_that_knew_them(tmp_path):
         MarketView(one.lake, SYMBOLS, one.contract, start_index=START, end_index=START + 12) for one in (market, plain)
     )
     changed = [
-        (ours.advance(index).features != theirs.advance(index).features).any(axis=1).tolist()
+        (ours.advance(index).features.view(np.uint32) != theirs.advance(index).features.view(np.uint32))
+        .any(axis=1)
+        .tolist()
         for index in range(START, START + 12)
     ]
     first = [next((t for t in range(12) if changed[t][s]), None) for s in range(3)]
