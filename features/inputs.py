@@ -71,7 +71,13 @@ class BarInputs:
 
 
 def assemble_inputs(
-    grid: BarGrid, *, reference: BarGrid | None, funding: FundingOnGrid | None, open_interest: Floats | None
+    grid: BarGrid,
+    *,
+    reference: BarGrid | None,
+    funding: FundingOnGrid | None,
+    open_interest: Floats | None,
+    basis: Floats | None = None,  # noqa: ARG001  the kernel of this tree has no columns for these two yet
+    taker_share: Floats | None = None,  # noqa: ARG001
 ) -> BarInputs:
     """Join a market's bars with what is known at their closes.
 

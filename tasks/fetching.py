@@ -14,13 +14,14 @@ import numpy as np
 from infra.bootstrap import App
 from infra.errors import SourceError
 from infra.fetched_windows import FetchedWindow, mark_many
+from infra.sources.cutting import between, times_of
 from infra.sources.exchange import FetchResult, VenueSession
 from infra.sources.exchange_errors import DelistedError, VenueClosedError
 from infra.sources.protocol import FetchRequest, Kind, MarketValues
 from market.candles import Ints
 from market.timeframe import HOUR_MS
 from tasks.fetch_plan import final_end, steps_of
-from tasks.market_values import append, between, times_of
+from tasks.market_values import append
 from tasks.progress import report
 
 __all__ = ["Fetching", "Found", "Run", "fetch_all"]
@@ -68,6 +69,8 @@ class Fetching:
         """Keep one answer: its rows in the lake, then its window as fetched; or the reason why there is none."""
         if result.values is not None and result.answered is not None:
             self._append(result.request, result.values)
+            if result.taker is not None:  # not counted: a share is part of what is told of its bar
+                self._keep(result.taker)
             self._answered.append(self._window(result.request, result.values, result.answered))
         elif result.error is not None:
             self._refuse(result.request, result.error)
@@ -91,14 +94,19 @@ class Fetching:
         if times.size == 0:
             return
         again = int(np.isin(times, self._held(request, times)).sum())
+        stored = self._keep(values)
+        revised = max(stored - (times.size - again), 0)
+        self.found.revisions += revised
+        self.found.new_rows += stored - revised
+
+    def _keep(self, values: MarketValues) -> int:
+        """Store these, recent ones as known since now; the number of new rows."""
         known_at_ms, lake, source = self._run.known_at_ms, self._app.lake, self._run.source
         split = None if known_at_ms is None else known_at_ms - _RECENT_MS
         stored = append(lake, between(values, None, split), source)
         if split is not None:
             stored += append(lake, between(values, split, None), source, known_at_ms=known_at_ms)
-        revised = max(stored - (times.size - again), 0)
-        self.found.revisions += revised
-        self.found.new_rows += stored - revised
+        return stored
 
     def _held(self, request: FetchRequest, times: Ints) -> Ints:
         """Which of these times the lake holds already."""
@@ -107,6 +115,8 @@ class Fetching:
             return lake.candles(request.symbol, request.timeframe, start_ms=lo, end_ms=hi).open_time
         if request.kind is Kind.FUNDING:
             return lake.funding(request.symbol, start_ms=lo, end_ms=hi).time
+        if request.kind is Kind.MARK:
+            return lake.mark(request.symbol, start_ms=lo, end_ms=hi).time
         return lake.open_interest(request.symbol, start_ms=lo, end_ms=hi)[0]
 
     def _window(self, request: FetchRequest, values: MarketValues, answered: tuple[int, int]) -> FetchedWindow:
