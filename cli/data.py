@@ -76,7 +76,9 @@ def backfill(
 
 
 def collect(symbols: Symbols = None, home: Home = Path(".lockstep"), as_json: Json = False) -> None:
-    """Bring what is due from the exchange, for the symbols of this home: new and revised bars, funding, open interest.
+    """Bring what is due from the exchange, for the symbols of this home.
+
+    New and revised bars, funding, open interest, and the mark price of each hour.
 
     Example: lockstep collect --symbols BTCUSDT,ETHUSDT
     """

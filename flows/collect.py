@@ -23,7 +23,7 @@ _COVERAGE = "Coverage of the lake"
 
 @flow(name="collect", flow_run_name="collect")
 def collect(home: str, symbols: list[str] | None = None) -> dict[str, Any]:
-    """Bring what is due from the exchange into the lake: new bars, revised ones, settlements, open interest.
+    """Bring what is due from the exchange into the lake: bars, settlements, open interest, mark prices.
 
     Args:
         home: Folder of the installation.

@@ -1,9 +1,10 @@
 """What did the market do, and what did we know of it when?
 
-The lake keeps candles, funding and open interest as Parquet, append-only and bitemporal: every row says when it was
-known, a changed bar is a new row, and reads take ``as_of_ms``. Only checked values enter. Appending the same rows
-twice stores them once. Synthetic and real rows never share a symbol. Times are integer ms UTC; candles are named by
-open time. Arrays that reads return may be shared and are read-only.
+The lake keeps candles, funding, open interest, mark prices and takers' shares of volume as Parquet, append-only and
+bitemporal: every row says when it was known, a changed bar is a new row, and reads take ``as_of_ms``. Only checked
+values enter. Appending the same rows twice stores them once. Synthetic and real rows never share a symbol. Times are
+integer ms UTC; candles and shares are named by the bar's open time, mark prices by the close of their hour. Arrays
+that reads return may be shared and are read-only.
 
     >>> import tempfile, numpy as np
     >>> from market.candles import Candles
@@ -32,15 +33,18 @@ from infra.lake_rows import Rows, rows_as_of
 from infra.lake_snapshot import Snapshot, is_synthetic_source, snapshot_id
 from infra.lake_storage import Locks, open_storage, writing
 from infra.open_interest import OpenInterestStamps, check_open_interest
+from market.basis import MarkStamps, check_mark
 from market.candles import Candles, Floats, Ints, check_candles
 from market.errors import SymbolError
 from market.funding import FundingStamps, check_funding
 from market.symbols import venue_symbol
+from market.taker_flow import TakerShares, check_taker
 from market.timeframe import Timeframe
 
 __all__ = ["Lake"]
 
 _FUNDING = "funding"
+_MARK = "mark"
 _OPEN_INTEREST = "open_interest"
 
 
@@ -88,18 +92,9 @@ class Lake:
         if len(candles) == 0:
             return 0
         check_candles(candles)
-        close = candles.open_time + candles.timeframe.ms
-        if known_at_ms is not None and known_at_ms < close[-1]:
-            raise LakeError(
-                f"{candles.symbol}: the bar closing {_utc(int(close[-1]))} is said to be known at {_utc(known_at_ms)}",
-                why="a bar that still forms would be stored as final",
-                remedy="append closed bars only, and check the clock of this machine",
-            )
         values = (candles.open, candles.high, candles.low, candles.close, candles.volume)
-        kind = _candles(candles.timeframe)
-        return self._append(
-            kind, candles.symbol, candles.open_time, values, close + self.settle_delay_ms, source, known_at_ms
-        )
+        kind, close = _candles(candles.timeframe), candles.open_time + candles.timeframe.ms
+        return self._append_closed(kind, candles.symbol, candles.open_time, values, close, source, known_at_ms)
 
     def append_funding(self, stamps: FundingStamps, *, source: str, known_at_ms: int | None = None) -> int:
         """Store checked settlements, known at their stamp unless told otherwise; return how many rows were new."""
@@ -112,6 +107,17 @@ class Lake:
         """Store raw open interest stamps, known at their stamp unless told otherwise; return how many rows were new."""
         check_open_interest(OpenInterestStamps(symbol=symbol, time=time, value=value))
         return self._append(_OPEN_INTEREST, symbol, time, (value,), time, source, known_at_ms)
+
+    def append_mark(self, stamps: MarkStamps, *, source: str, known_at_ms: int | None = None) -> int:
+        """Store checked mark prices, known as closed bars are; return how many rows were new."""
+        check_mark(stamps)
+        return self._append_closed(_MARK, stamps.symbol, stamps.time, (stamps.price,), stamps.time, source, known_at_ms)
+
+    def append_taker(self, shares: TakerShares, *, source: str, known_at_ms: int | None = None) -> int:
+        """Store checked takers' shares, known as their bars are; return how many rows were new."""
+        check_taker(shares)
+        kind, close = _taker(shares.timeframe), shares.open_time + shares.timeframe.ms
+        return self._append_closed(kind, shares.symbol, shares.open_time, (shares.share,), close, source, known_at_ms)
 
     def candles(
         self,
@@ -141,6 +147,26 @@ class Lake:
         rows = self._read(_OPEN_INTEREST, symbol, start_ms, end_ms, as_of_ms)
         return rows.time, rows.values[0]
 
+    def mark(
+        self, symbol: str, *, start_ms: int | None = None, end_ms: int | None = None, as_of_ms: int | None = None
+    ) -> MarkStamps:
+        """Mark prices with ``start_ms <= time < end_ms`` as they were known at ``as_of_ms``."""
+        rows = self._read(_MARK, symbol, start_ms, end_ms, as_of_ms)
+        return MarkStamps(symbol=symbol, time=rows.time, price=rows.values[0])
+
+    def taker(
+        self,
+        symbol: str,
+        timeframe: Timeframe,
+        *,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        as_of_ms: int | None = None,
+    ) -> TakerShares:
+        """Takers' shares of bars with ``start_ms <= open_time < end_ms`` as they were known at ``as_of_ms``."""
+        rows = self._read(_taker(timeframe), symbol, start_ms, end_ms, as_of_ms)
+        return TakerShares(symbol=symbol, timeframe=timeframe, open_time=rows.time, share=rows.values[0])
+
     def symbols(self, timeframe: Timeframe) -> tuple[str, ...]:
         """The symbols with candles of this timeframe, sorted."""
         return symbols_of(self._storage, _candles(timeframe))
@@ -160,7 +186,7 @@ class Lake:
         return rows.time[again], rows.known_at[again]
 
     def versions(self, kind: str, symbol: str, *, start_ms: int | None = None, end_ms: int | None = None) -> Rows:
-        """Every version ever stored of ``[start_ms, end_ms)``: ``candles_<timeframe>``, funding or open_interest."""
+        """Every version ever stored of ``[start_ms, end_ms)``; kinds are named as their folders, as ``candles_5m``."""
         return self._market(kind, symbol).read(start_ms=start_ms, end_ms=end_ms)
 
     def holdings(self, progress: Progress = lambda _done, _total: None) -> tuple[Holding, ...]:
@@ -182,8 +208,10 @@ class Lake:
     ) -> Snapshot:
         """Name the data of these symbols in ``[start_ms, end_ms)`` as it was known at ``as_of_ms``."""
         names = tuple(sorted(set(symbols)))
-        kinds = (_candles(timeframe), _FUNDING, _OPEN_INTEREST)
-        parts = [(kind, name, self._read(kind, name, start_ms, end_ms, as_of_ms)) for name in names for kind in kinds]
+        kinds = (_candles(timeframe), _FUNDING, _OPEN_INTEREST, _MARK, _taker(timeframe))
+        read = [(kind, name, self._read(kind, name, start_ms, end_ms, as_of_ms)) for name in names for kind in kinds]
+        # Not every market has these two, and one without them keeps the id it would have had before they existed.
+        parts = [(kind, name, rows) for kind, name, rows in read if kind in kinds[:3] or len(rows)]
         bars = [rows for kind, _, rows in parts if kind == kinds[0] and len(rows)]
         sources = _names_used([rows for _, _, rows in parts])
         return Snapshot(
@@ -196,6 +224,25 @@ class Lake:
             synthetic=any(is_synthetic_source(source) for source in sources),
             sources=sources,
         )
+
+    def _append_closed(
+        self,
+        kind: str,
+        symbol: str,
+        times: Ints,
+        values: tuple[Floats, ...],
+        close: Ints,
+        source: str,
+        known_at_ms: int | None,
+    ) -> int:
+        """``_append`` for what is final with a bar's close: it cannot have been known before."""
+        if known_at_ms is not None and close.size and known_at_ms < close[-1]:
+            raise LakeError(
+                f"{symbol}: the bar closing {_utc(int(close[-1]))} is said to be known at {_utc(known_at_ms)}",
+                why="a bar that still forms would be stored as final",
+                remedy="append closed bars only, and check the clock of this machine",
+            )
+        return self._append(kind, symbol, times, values, close + self.settle_delay_ms, source, known_at_ms)
 
     def _append(
         self,
@@ -241,6 +288,10 @@ class Lake:
 
 def _candles(timeframe: Timeframe) -> str:
     return f"candles_{timeframe.name}"
+
+
+def _taker(timeframe: Timeframe) -> str:
+    return f"taker_{timeframe.name}"
 
 
 def _names_used(parts: Sequence[Rows]) -> tuple[str, ...]:

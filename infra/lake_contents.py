@@ -10,7 +10,7 @@ from itertools import groupby
 
 import numpy as np
 
-from infra.lake_files import month_of
+from infra.lake_files import is_kind, month_of
 from infra.lake_market import MarketFiles
 from infra.lake_storage import Storage, reading, writing
 
@@ -47,7 +47,7 @@ def kinds(storage: Storage) -> list[str]:
     """The kinds of data stored, sorted."""
     with reading(storage, ""):
         names = storage.folders("")
-    return [name for name in names if name in ("funding", "open_interest") or name.startswith("candles_")]
+    return [name for name in names if is_kind(name)]
 
 
 def symbols_of(storage: Storage, kind: str) -> tuple[str, ...]:

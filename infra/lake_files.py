@@ -27,20 +27,26 @@ from infra.lake_storage import Held, Storage, StoredFile
 __all__ = [
     "CANDLE_COLUMNS",
     "FUNDING_COLUMNS",
+    "MARK_COLUMNS",
     "OPEN_INTEREST_COLUMNS",
+    "TAKER_COLUMNS",
     "MonthFile",
     "columns_of",
     "data_files",
     "decode_rows",
+    "is_kind",
     "month_of",
     "write_months",
 ]
 
 CANDLE_COLUMNS = ("open", "high", "low", "close", "volume")
 FUNDING_COLUMNS = ("rate",)
+MARK_COLUMNS = ("price",)
 OPEN_INTEREST_COLUMNS = ("value",)
+TAKER_COLUMNS = ("share",)
 
-_COLUMNS = {"funding": FUNDING_COLUMNS, "open_interest": OPEN_INTEREST_COLUMNS}
+_OF_STAMPS = {"funding": FUNDING_COLUMNS, "mark": MARK_COLUMNS, "open_interest": OPEN_INTEREST_COLUMNS}
+_OF_BARS = {"candles": CANDLE_COLUMNS, "taker": TAKER_COLUMNS}  # their kinds have a timeframe: candles_5m
 _SUFFIX = ".parquet"
 _MONTH = len("2025-01")
 _ENCODERS = 4
@@ -58,8 +64,13 @@ class MonthFile:
 
 
 def columns_of(kind: str) -> tuple[str, ...]:
-    """The value columns of a kind: ``funding``, ``open_interest`` or ``candles_<timeframe>``."""
-    return _COLUMNS.get(kind, CANDLE_COLUMNS)
+    """The value columns of a kind: ``candles_5m``, ``funding``, ``mark``, ``open_interest``, ``taker_5m``."""
+    return _OF_STAMPS.get(kind) or _OF_BARS[kind.partition("_")[0]]
+
+
+def is_kind(name: str) -> bool:
+    """Whether a folder of this name holds rows of the lake."""
+    return name in _OF_STAMPS or name.startswith(tuple(f"{family}_" for family in _OF_BARS))
 
 
 def month_of(path: str) -> str:

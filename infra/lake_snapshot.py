@@ -1,8 +1,8 @@
 """Which data was this trained on, exactly?
 
-A snapshot id is a hash over the values that were read, symbol by symbol: candles, funding and open interest. It does
-not depend on files, on when rows arrived or on who supplied them: the same values anywhere give the same id, one
-changed bar gives another.
+A snapshot id is a hash over the values that were read, symbol by symbol: candles, funding, open interest, and mark
+prices and takers' shares where there are any. It does not depend on files, on when rows arrived or on who supplied
+them: the same values anywhere give the same id, one changed bar gives another.
 """
 
 from collections.abc import Iterable

@@ -6,7 +6,9 @@ Every refusal names what happened, why it matters and what to do, on one line.
     └── MarketError          a market value breaks a rule
         ├── CandleError      candles: columns, order, duplicates, prices, timeframe
         ├── FundingError     funding stamps: order, range
+        ├── MarkPriceError   mark prices: order, range, whole hours
         ├── SymbolError      a symbol that cannot be read
+        ├── TakerFlowError   takers' shares of volume: order, range, grid
         └── TimeframeError   a timeframe that cannot be read
 
 Each room derives its own errors from ``LockstepError`` in its own ``errors.py``.
@@ -16,8 +18,10 @@ __all__ = [
     "CandleError",
     "FundingError",
     "LockstepError",
+    "MarkPriceError",
     "MarketError",
     "SymbolError",
+    "TakerFlowError",
     "TimeframeError",
 ]
 
@@ -58,8 +62,16 @@ class FundingError(MarketError):
     """Funding stamps that cannot be trusted."""
 
 
+class MarkPriceError(MarketError):
+    """Mark prices that cannot be trusted."""
+
+
 class SymbolError(MarketError):
     """A symbol that cannot be read."""
+
+
+class TakerFlowError(MarketError):
+    """Takers' shares of volume that cannot be trusted."""
 
 
 class TimeframeError(MarketError):

@@ -18,7 +18,7 @@ from infra.lake_rows import Rows, rows_as_of, take_rows
 from market.candles import Floats, Ints
 from market.timeframe import Timeframe
 
-__all__ = ["Clock", "KnownRows", "read_candles", "read_funding", "read_open_interest"]
+__all__ = ["Clock", "KnownRows", "read_candles", "read_funding", "read_mark", "read_open_interest", "read_taker"]
 
 _NEVER = np.iinfo(np.int64).max
 
@@ -93,6 +93,26 @@ def read_open_interest(lake: Lake, symbol: str, *, clock: Clock, start_ms: int, 
         time, value = lake.open_interest(symbol, start_ms=start_ms, end_ms=end_ms, as_of_ms=clock.as_of_ms)
         rows = _rows(time, (value,), clock.as_of_ms)
     return _placed(rows, (rows.time - 1) // clock.timeframe.ms, clock)
+
+
+def read_mark(lake: Lake, symbol: str, *, clock: Clock, start_ms: int, end_ms: int) -> KnownRows:
+    """Mark prices; a stamp belongs to the bar whose ``(open, close]`` contains it."""
+    if clock.as_of_ms is None:
+        rows = lake.versions("mark", symbol, start_ms=start_ms, end_ms=end_ms)
+    else:
+        found = lake.mark(symbol, start_ms=start_ms, end_ms=end_ms, as_of_ms=clock.as_of_ms)
+        rows = _rows(found.time, (found.price,), clock.as_of_ms)
+    return _placed(rows, (rows.time - 1) // clock.timeframe.ms, clock)
+
+
+def read_taker(lake: Lake, symbol: str, *, clock: Clock, start_ms: int, end_ms: int) -> KnownRows:
+    """Takers' shares of bars that open in ``[start_ms, end_ms)``."""
+    if clock.as_of_ms is None:
+        rows = lake.versions(f"taker_{clock.timeframe.name}", symbol, start_ms=start_ms, end_ms=end_ms)
+    else:
+        found = lake.taker(symbol, clock.timeframe, start_ms=start_ms, end_ms=end_ms, as_of_ms=clock.as_of_ms)
+        rows = _rows(found.open_time, (found.share,), clock.as_of_ms)
+    return _placed(rows, rows.time // clock.timeframe.ms, clock)
 
 
 def _placed(rows: Rows, own: Ints, clock: Clock) -> KnownRows:

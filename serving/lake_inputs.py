@@ -9,8 +9,10 @@ from features.inputs import BarInputs, assemble_inputs
 from infra.lake import Lake
 from infra.open_interest import on_grid
 from market.barriers import PricePath, price_path
+from market.basis import basis_on_grid
 from market.funding import FundingOnGrid, funding_on_grid
 from market.grid import BarGrid, to_grid
+from market.taker_flow import taker_on_grid
 from market.timeframe import DAY_MS, Timeframe
 
 __all__ = ["batch_inputs", "known_path"]
@@ -58,14 +60,17 @@ def batch_inputs(
     grid = grids[symbol]
     if grid is None:
         return None
-    stamps, values = lake.open_interest(
-        symbol, start_ms=int(grid.open_time[0]), end_ms=timeframe.open_time(end_index) + 1, as_of_ms=as_of_ms
-    )
+    first_ms, end_ms = int(grid.open_time[0]), timeframe.open_time(end_index)
+    stamps, values = lake.open_interest(symbol, start_ms=first_ms, end_ms=end_ms + 1, as_of_ms=as_of_ms)
+    mark = lake.mark(symbol, start_ms=first_ms, end_ms=end_ms + 1, as_of_ms=as_of_ms)
+    taker = lake.taker(symbol, timeframe, start_ms=first_ms, end_ms=end_ms, as_of_ms=as_of_ms)
     return assemble_inputs(
         grid,
         reference=grids[contract.reference_symbol],
         funding=_funding(lake, grid, as_of_ms),
         open_interest=on_grid(stamps, values, timeframe, grid.first_index, len(grid)),
+        basis=basis_on_grid(mark, grid),
+        taker_share=taker_on_grid(taker, grid),
     )
 
 

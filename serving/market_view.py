@@ -80,7 +80,7 @@ class MarketView:
         everyone = range(len(self.symbols))
         self._late: dict[int, set[int]] = {start_index: set(everyone)}
         for s, name in enumerate(self.symbols):
-            for kind in (rows[name].candles, rows[name].funding, rows[name].open_interest):
+            for kind in rows[name].kinds:
                 for index in kind.arrivals().tolist():
                     self._late.setdefault(index, set()).add(s)
         for index in self._reference_rows.candles.arrivals().tolist():

@@ -16,11 +16,21 @@ from features.stream import FeatureStream
 from infra.lake import Lake
 from infra.open_interest import on_grid
 from market.barriers import PricePath
+from market.basis import MarkStamps, basis_on_grid
 from market.candles import Candles
 from market.funding import FundingStamps, funding_on_grid
 from market.grid import BarGrid, to_grid
+from market.taker_flow import TakerShares, taker_on_grid
 from market.timeframe import DAY_MS
-from serving.known_rows import Clock, KnownRows, read_candles, read_funding, read_open_interest
+from serving.known_rows import (
+    Clock,
+    KnownRows,
+    read_candles,
+    read_funding,
+    read_mark,
+    read_open_interest,
+    read_taker,
+)
 
 __all__ = ["FeatureAnswer", "MarketRows", "SymbolMarket", "grid_at", "read_market"]
 
@@ -37,6 +47,13 @@ class MarketRows:
     candles: KnownRows
     funding: KnownRows
     open_interest: KnownRows
+    mark: KnownRows
+    taker: KnownRows
+
+    @property
+    def kinds(self) -> tuple[KnownRows, ...]:
+        """All of them."""
+        return self.candles, self.funding, self.open_interest, self.mark, self.taker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,6 +74,8 @@ def read_market(lake: Lake, symbol: str, *, clock: Clock, first_index: int, end_
         candles=read_candles(lake, symbol, clock=clock, start_ms=start_ms, end_ms=end_ms),
         funding=read_funding(lake, symbol, clock=clock, start_ms=start_ms, end_ms=end_ms),
         open_interest=read_open_interest(lake, symbol, clock=clock, start_ms=start_ms, end_ms=end_ms + 1),
+        mark=read_mark(lake, symbol, clock=clock, start_ms=start_ms, end_ms=end_ms + 1),
+        taker=read_taker(lake, symbol, clock=clock, start_ms=start_ms, end_ms=end_ms),
     )
 
 
@@ -103,6 +122,8 @@ class SymbolMarket:
         tf, n = self._clock.timeframe, len(grid)
         stamps = self._market.funding.expected_at(index)
         interest = self._market.open_interest.expected_at(index)
+        mark = self._market.mark.expected_at(index)
+        taker = self._market.taker.expected_at(index)
         inputs = assemble_inputs(
             grid,
             reference=reference,
@@ -113,6 +134,10 @@ class SymbolMarket:
                 n=n,
             ),
             open_interest=on_grid(interest.time, interest.values[0], tf, grid.first_index, n),
+            basis=basis_on_grid(MarkStamps(symbol=grid.symbol, time=mark.time, price=mark.values[0]), grid),
+            taker_share=taker_on_grid(
+                TakerShares(symbol=grid.symbol, timeframe=tf, open_time=taker.time, share=taker.values[0]), grid
+            ),
         )
         self._inputs = _cut(inputs, max(self._first_index, inputs.first_index), inputs.end_index)
 

@@ -17,12 +17,13 @@ from infra.fetched_windows import FetchedWindow, mark_many
 from infra.gaps import scan_gaps
 from infra.lake import Lake
 from infra.locks import exclusive
+from infra.sources.cutting import between, times_of
 from infra.sources.files import FileSource
 from infra.sources.protocol import FetchRequest, Kind, MarketValues, Source
 from infra.sources.synthetic import SyntheticSource
 from market.timeframe import DAY_MS, Timeframe
-from tasks.fetch_plan import open_interest_period
-from tasks.market_values import append, between, times_of
+from tasks.fetch_plan import period_of
+from tasks.market_values import append
 from tasks.plan import timeframe_of
 from tasks.progress import report
 from tasks.symbols import SYNTHETIC_START_MS, check_files, file_symbols
@@ -76,12 +77,13 @@ def backfill_synthetic(home: str, *, symbols: Sequence[str], days: int, seed: in
 def fetch_into_lake(
     lake: Lake, source: Source, symbol: str, timeframe: Timeframe, *, start_ms: int, end_ms: int
 ) -> int:
-    """Append all kinds a source holds of one symbol; return the number of new rows."""
+    """Append all kinds a source holds of one symbol; return the number of new rows, takers' shares not counted."""
     rows = 0
     for kind in Kind:
         request = FetchRequest(symbol=symbol, kind=kind, timeframe=timeframe, start_ms=start_ms, end_ms=end_ms)
         for values in source.fetch(request):
-            rows += append(lake, values, source.name)
+            stored = append(lake, values, source.name)
+            rows += stored if kind is not Kind.TAKER else 0
     return rows
 
 
@@ -91,18 +93,21 @@ def _bring(
     """All kinds of one symbol, then that they were answered for, then the gaps that are left."""
     history = source.history(symbol, timeframe)
     bars_from = source.source_of(symbol, timeframe)
-    period = open_interest_period(timeframe)
     rows = 0
     windows = []
-    for kind, values, name, length in (
-        (Kind.CANDLES, history.candles, bars_from, timeframe),
-        (Kind.FUNDING, history.funding, source.name, timeframe),
-        (Kind.OPEN_INTEREST, history.open_interest, source.name, period),
+    for kind, values, name in (
+        (Kind.CANDLES, history.candles, bars_from),
+        (Kind.FUNDING, history.funding, source.name),
+        (Kind.OPEN_INTEREST, history.open_interest, source.name),
+        (Kind.MARK, history.mark, source.name),
     ):
         if values is not None:
             inside = between(values, start_ms, end_ms)
             rows += append(app.lake, inside, name)
+            length = period_of(kind, timeframe)
             windows += _answered(inside, symbol=symbol, kind=kind, source=name, timeframe=length)
+    if history.taker is not None:  # not counted: a share is part of what is told of its bar
+        append(app.lake, between(history.taker, start_ms, end_ms), bars_from)
     mark_many(app.engine, windows)
     bars = between(history.candles, start_ms, end_ms)
     if times_of(bars).size:

@@ -26,7 +26,7 @@ from market.spans import Span
 from market.symbols import is_synthetic, venue_symbol
 from market.timeframe import DAY_MS, HOUR_MS, Timeframe
 from tasks.coverage import renew
-from tasks.fetch_plan import Known, Window, backfill_requests, collect_requests, open_interest_period
+from tasks.fetch_plan import ASKED, Known, Window, backfill_requests, collect_requests, period_of
 from tasks.fetching import Found, Run, fetch_all
 from tasks.origins import refuse_other_venues
 from tasks.plan import timeframe_of
@@ -167,13 +167,14 @@ def _result(app: App, run: Run, found: Found, symbols: Sequence[str], gaps: Sequ
 def _known(app: App, symbols: Sequence[str], timeframe: Timeframe, *, source: str | None) -> dict[str, Known]:
     """What the home knows of each symbol, by the answers of ``source``, or of everybody."""
     held = set(app.lake.symbols(timeframe))
-    periods = dict.fromkeys(Kind, timeframe) | {Kind.OPEN_INTEREST: open_interest_period(timeframe)}
     answered = {
-        kind: fetched_many(app.engine, symbols=symbols, kind=kind, timeframe=period.name, source=source)
-        for kind, period in periods.items()
+        kind: fetched_many(
+            app.engine, symbols=symbols, kind=kind, timeframe=period_of(kind, timeframe).name, source=source
+        )
+        for kind in ASKED
     }
     return {
-        symbol: Known(in_lake=symbol in held, answered={kind: answered[kind][symbol] for kind in Kind})
+        symbol: Known(in_lake=symbol in held, answered={kind: answered[kind][symbol] for kind in ASKED})
         for symbol in symbols
     }
 

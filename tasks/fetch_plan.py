@@ -1,8 +1,9 @@
 """What has to be asked of a venue now?
 
 Only what nobody has answered for and what a venue may still change: the last bars are always asked for again, funding
-once a settlement can have come, open interest once a slot has closed. Windows are half-open ms UTC. Long ones are cut
-into parts, each stored as it arrives, so that a killed process loses little. Nothing here asks, stores or has a clock.
+once a settlement can have come, open interest once a slot has closed, mark prices once an hour has. Windows are
+half-open ms UTC. Long ones are cut into parts, each stored as it arrives, so that a killed process loses little.
+Nothing here asks, stores or has a clock.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from market.spans import Span, joined, next_on_grid, subtract
 from market.timeframe import HOUR_MS, MINUTE_MS, Timeframe
 
 __all__ = [
+    "ASKED",
     "Known",
     "Window",
     "backfill_requests",
@@ -21,15 +23,22 @@ __all__ = [
     "final_end",
     "heal_requests",
     "open_interest_period",
+    "period_of",
     "steps_of",
 ]
 
+ASKED = (Kind.CANDLES, Kind.FUNDING, Kind.OPEN_INTEREST, Kind.MARK)  # takers' shares come with the candles
 _PART_STEPS = 10_000
 # Held bars between two holes are asked for again where they are so few that a request more would cost as much.
 _JOIN_BARS = 500
 _PERIODS_MS = tuple(Timeframe.parse(name).ms for name in OPEN_INTEREST_PERIODS)
 # What a venue gave nothing for, it may still bring for so long after the moment it belongs to.
-_PATIENCE_MS = {Kind.CANDLES: 15 * MINUTE_MS, Kind.FUNDING: MINUTE_MS, Kind.OPEN_INTEREST: 30 * MINUTE_MS}
+_PATIENCE_MS = {
+    Kind.CANDLES: 15 * MINUTE_MS,
+    Kind.FUNDING: MINUTE_MS,
+    Kind.OPEN_INTEREST: 30 * MINUTE_MS,
+    Kind.MARK: 15 * MINUTE_MS,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +74,11 @@ class Window:
     def stamps(self) -> Span:
         """Times of the stamps that can be there."""
         return self.start_ms, min(self.end_ms, self.now_ms + 1)
+
+    @property
+    def marks(self) -> Span:
+        """Times of the mark prices that can be there: closes, as final as those of bars."""
+        return self.start_ms, min(self.end_ms, self.now_ms - self.settle_delay_ms + 1)
 
 
 def collect_requests(known: Mapping[str, Known], window: Window, *, revise_bars: int) -> tuple[FetchRequest, ...]:
@@ -123,19 +137,24 @@ def open_interest_period(timeframe: Timeframe) -> Timeframe:
     return Timeframe(max((ms for ms in _PERIODS_MS if timeframe.ms % ms == 0), default=_PERIODS_MS[0]))
 
 
+def period_of(kind: Kind, timeframe: Timeframe) -> Timeframe:
+    """The length that a venue is asked for of this kind, where bars are of ``timeframe``."""
+    if kind is Kind.MARK:
+        return Timeframe(HOUR_MS)
+    return open_interest_period(timeframe) if kind is Kind.OPEN_INTEREST else timeframe
+
+
 def steps_of(request: FetchRequest) -> int:
     """The most rows this request can bring, where nothing is off the grid."""
     return max(-(-(request.end_ms - request.start_ms) // _step(request.kind, request.timeframe)), 0)
 
 
 def _stamps(symbol: str, known: Known, window: Window) -> Iterator[FetchRequest]:
-    """Funding and open interest, where a whole hour or the end of a period lies in what was not answered for."""
-    for kind, timeframe in (
-        (Kind.FUNDING, window.timeframe),
-        (Kind.OPEN_INTEREST, open_interest_period(window.timeframe)),
-    ):
+    """The other kinds, where a whole hour or the end of a period lies in what was not answered for."""
+    for kind, span in ((Kind.FUNDING, window.stamps), (Kind.OPEN_INTEREST, window.stamps), (Kind.MARK, window.marks)):
+        timeframe = period_of(kind, window.timeframe)
         step = _step(kind, timeframe)
-        due = [(lo, hi) for lo, hi in known.missing(kind, *window.stamps) if next_on_grid(lo, step) < hi]
+        due = [(lo, hi) for lo, hi in known.missing(kind, *span) if next_on_grid(lo, step) < hi]
         yield from _requests(symbol, kind, timeframe, due)
 
 

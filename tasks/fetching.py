@@ -15,13 +15,14 @@ import numpy as np
 from infra.bootstrap import App
 from infra.errors import SourceError
 from infra.fetched_windows import FetchedWindow, mark_many
+from infra.sources.cutting import between, times_of
 from infra.sources.exchange import FetchResult, VenueSession
 from infra.sources.exchange_errors import DelistedError, VenueClosedError
 from infra.sources.protocol import FetchRequest, Kind, MarketValues
 from infra.venues import record_answer
 from market.candles import Ints
 from tasks.fetch_plan import final_end, steps_of
-from tasks.market_values import append, between, times_of
+from tasks.market_values import append
 from tasks.progress import report
 from tasks.venue import note_closed
 
@@ -117,6 +118,8 @@ class _Fetching:
         """Keep one answer: its rows in the lake, then its window as fetched; or the reason why there is none."""
         if result.values is not None and result.answered is not None:
             self._append(result.request, result.values)
+            if result.taker is not None:  # not counted: a share is part of what is told of its bar
+                self._keep(result.taker)
             self._answered.append(self._window(result.request, result.values, result.answered))
         elif result.error is not None:
             self._refuse(result.request, result.error)
@@ -140,13 +143,18 @@ class _Fetching:
         if times.size == 0:
             return
         again = int(np.isin(times, self._held(request, times)).sum())
+        stored = self._keep(values)
+        revised = max(stored - (times.size - again), 0)
+        self.found.revisions += revised
+        self.found.new_rows += stored - revised
+
+    def _keep(self, values: MarketValues) -> int:
+        """Store these, news as known since now; the number of new rows."""
         lake, source, news_from_ms = self._app.lake, self._run.source, self._run.news_from_ms
         stored = append(lake, between(values, None, news_from_ms), source)
         if news_from_ms is not None:
             stored += append(lake, between(values, news_from_ms, None), source, known_at_ms=self._run.known_at_ms)
-        revised = max(stored - (times.size - again), 0)
-        self.found.revisions += revised
-        self.found.new_rows += stored - revised
+        return stored
 
     def _held(self, request: FetchRequest, times: Ints) -> Ints:
         """Which of these times the lake holds already."""
@@ -155,6 +163,8 @@ class _Fetching:
             return lake.candles(request.symbol, request.timeframe, start_ms=lo, end_ms=hi).open_time
         if request.kind is Kind.FUNDING:
             return lake.funding(request.symbol, start_ms=lo, end_ms=hi).time
+        if request.kind is Kind.MARK:
+            return lake.mark(request.symbol, start_ms=lo, end_ms=hi).time
         return lake.open_interest(request.symbol, start_ms=lo, end_ms=hi)[0]
 
     def _window(self, request: FetchRequest, values: MarketValues, answered: tuple[int, int]) -> FetchedWindow:

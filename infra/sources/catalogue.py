@@ -2,16 +2,17 @@
 
 Four layouts are read, each in CSV (also as the one CSV of a zip), Parquet or Feather:
 
-- by kind: ``candles_5m/BTCUSDT.parquet`` (or ``klines_5m``), ``funding/``, ``open_interest_5m/``;
+- by kind: ``candles_5m/BTCUSDT.parquet`` (or ``klines_5m``), ``funding/``, ``open_interest_5m/``, ``mark_1h/``;
 - freqtrade: ``BTC_USDT_USDT-5m-futures.feather``, ``BTC_USDT_USDT-8h-funding_rate.feather``, ``BTC_USDT-5m.feather``,
-  in the folder or in its ``futures`` folder;
+  ``BTC_USDT_USDT-1h-mark.feather``, in the folder or in its ``futures`` folder;
 - Binance's public archive: ``BTCUSDT-5m-2025-01.zip``, ``BTCUSDT-5m-2025-01-15.zip``,
   ``BTCUSDT-fundingRate-2025-01.zip``, ``BTCUSDT-metrics-2025-01-15.zip``, side by side or in the archive's own tree
-  (``futures/um/monthly/klines/...``); the files of one market are parts of one history;
+  (``futures/um/monthly/klines/...``); the files of one market are parts of one history. Mark prices bear the names of
+  klines there and are known by their folder ``markPriceKlines`` alone;
 - plain: ``BTCUSDT.csv``, candles of one timeframe, told by the bars themselves.
 
-Mark price files, coin-margined contracts and whatever else is there are left alone. Nothing is opened here; names alone
-decide.
+Mark candles longer than an hour measure too seldom and are left alone, and so are index and premium prices,
+coin-margined contracts and whatever else is there. Nothing is opened here; names alone decide.
 """
 
 import re
@@ -23,20 +24,25 @@ from infra.errors import SourceError
 from infra.sources.frames import EXTENSIONS
 from infra.sources.protocol import Kind
 from market.errors import SymbolError, TimeframeError
+from market.resample import divides
 from market.symbols import venue_symbol
-from market.timeframe import Timeframe
+from market.timeframe import HOUR_MS, Timeframe
 
 __all__ = ["FoundFile", "find_files"]
 
-_FOLDER = re.compile(r"(?:candles|klines)_(?P<candles>\d+[mhd])|(?P<funding>funding)|open_interest(?:_\d+[mhd])?")
+_FOLDER = re.compile(
+    r"(?:candles|klines)_(?P<candles>\d+[mhd])|(?P<funding>funding)|open_interest(?:_\d+[mhd])?|mark_(?P<mark>\d+[mhd])"
+)
 _FREQTRADE = re.compile(r"(?P<pair>[A-Za-z0-9]+(?:_[A-Za-z0-9]+){1,2})-(?P<timeframe>\d+[mhd])(?P<tail>-[a-z_]+)?")
 _CANDLE_TAILS = ("", "-futures", "-spot")
 _ARCHIVE = re.compile(r"(?P<symbol>[A-Z0-9_]+)-(?P<kind>\d+[mhd]|fundingRate|metrics)-\d{4}-\d{2}(?:-\d{2})?")
 _PERIODS = ("monthly", "daily")
 # The steps of the archive's tree that lead to files of ours; then come a symbol's folder and a timeframe's.
-_STEPS = ("data", "futures", "um", "spot", *_PERIODS, "klines", "fundingRate", "metrics")
+_MARKS = "markPriceKlines"
+_STEPS = ("data", "futures", "um", "spot", *_PERIODS, "klines", "fundingRate", "metrics", _MARKS)
 _STEP = re.compile(rf"{'|'.join(_STEPS)}|[A-Z0-9_]{{5,30}}|\d+[mhd]")
 _DEEPEST = len(("data", "futures", "um", "monthly", "klines", "BTCUSDT", "5m"))
+_HOUR = Timeframe(HOUR_MS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,9 +129,10 @@ def _archived(path: Path, top: Path) -> FoundFile | None:
     symbol = _symbol(match["symbol"]) if match else None
     if match is None or symbol is None:
         return None
-    kind = {"fundingRate": Kind.FUNDING, "metrics": Kind.OPEN_INTEREST}.get(match["kind"], Kind.CANDLES)
-    timeframe = _timeframe(match["kind"]) if kind is Kind.CANDLES else None
-    if kind is Kind.CANDLES and timeframe is None:
+    bars = Kind.MARK if _MARKS in path.absolute().parts else Kind.CANDLES
+    kind = {"fundingRate": Kind.FUNDING, "metrics": Kind.OPEN_INTEREST}.get(match["kind"], bars)
+    timeframe = _length(kind, match["kind"])
+    if kind is bars and timeframe is None:
         return None
     # Above the folders of months and days one market ends and another begins: spot, and futures of the same name.
     here = next((above.parent for above in path.absolute().parents if above.name in _PERIODS), top.absolute())
@@ -137,9 +144,10 @@ def _by_kind(path: Path) -> FoundFile | None:
     symbol = _symbol(path.stem)
     if match is None or symbol is None or path.suffix not in EXTENSIONS:
         return None
-    timeframe = _timeframe(match["candles"]) if match["candles"] else None
-    kind = Kind.CANDLES if match["candles"] else Kind.FUNDING if match["funding"] else Kind.OPEN_INTEREST
-    if kind is Kind.CANDLES and timeframe is None:
+    named = {Kind.CANDLES: match["candles"], Kind.FUNDING: match["funding"], Kind.MARK: match["mark"]}
+    kind = next((kind for kind, name in named.items() if name), Kind.OPEN_INTEREST)
+    timeframe = _length(kind, named.get(kind) or "")
+    if kind in (Kind.CANDLES, Kind.MARK) and timeframe is None:
         return None
     return FoundFile(path=path, symbol=symbol, kind=kind, timeframe=timeframe)
 
@@ -156,6 +164,9 @@ def _loose(path: Path) -> FoundFile | None:
         return FoundFile(path=path, symbol=symbol, kind=Kind.CANDLES, timeframe=timeframe)
     if tail == "-funding_rate":
         return FoundFile(path=path, symbol=symbol, kind=Kind.FUNDING, timeframe=None)
+    marks = _length(Kind.MARK, match["timeframe"])
+    if tail == "-mark" and marks:
+        return FoundFile(path=path, symbol=symbol, kind=Kind.MARK, timeframe=marks)
     return None
 
 
@@ -168,6 +179,13 @@ def _symbol(text: str) -> str | None:
         return venue_symbol(text) if re.fullmatch(r"[A-Z0-9_]+", text) else None
     except SymbolError:
         return None
+
+
+def _length(kind: Kind, name: str) -> Timeframe | None:
+    """The length of the bars, for the kinds that are bars: of mark prices an hour or what adds up to one."""
+    found = _timeframe(name) if kind in (Kind.CANDLES, Kind.MARK) else None
+    usable = kind is Kind.CANDLES or (found is not None and (found == _HOUR or divides(found, _HOUR)))
+    return found if usable else None
 
 
 def _timeframe(text: str) -> Timeframe | None:

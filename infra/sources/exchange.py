@@ -1,8 +1,9 @@
 """What does the venue itself say happened?
 
-Closed candles, settled funding and open interest from a venue's public API, as checked market values, with the window
-of time each answer is final for. Nothing is filled: a request that fails says so, the others still arrive. A session is
-one client for all its work; it is synchronous, for callers that are (it must not be used inside a running event loop).
+Closed candles, settled funding, open interest and hourly mark prices from a venue's public API, as checked market
+values, with the window of time each answer is final for. Takers' shares come with the candles of a venue that tells
+them. Nothing is filled: a request that fails says so, the others still arrive. A session is one client for all its
+work; it is synchronous, for callers that are (it must not be used inside a running event loop).
 
 Binance keeps open interest for 30 days only: an older window begins where the venue's memory does.
 """
@@ -19,6 +20,7 @@ from infra.sources.exchange_errors import DelistedError, VenueClosedError
 from infra.sources.exchange_facts import ClockCheck, Listing, Ticker, listings_of, read_clock, read_tickers
 from infra.sources.exchange_pages import Moment, fetch_values, side_by_side
 from infra.sources.protocol import FetchRequest, MarketValues
+from market.taker_flow import TakerShares
 
 __all__ = [
     "ClockCheck",
@@ -44,13 +46,15 @@ class FetchResult:
     """The answer to one request: ``values`` (possibly empty), or the ``error`` that stands in its place.
 
     ``answered`` is the half-open window the venue has answered for finally (for candles closed bars alone, empty if
-    there are none yet): what is missing in it is missing at the venue. None beside an error.
+    there are none yet): what is missing in it is missing at the venue. None beside an error. ``taker`` are takers'
+    shares of the candles in ``values``, None where the venue tells none.
     """
 
     request: FetchRequest
     values: MarketValues | None
     error: SourceError | None
     answered: tuple[int, int] | None
+    taker: TakerShares | None = None
 
 
 class ExchangeSource:
@@ -172,7 +176,7 @@ class VenueSession:
         breaker.waiting.add(task)
         try:
             async with self._client.lanes[request.kind].work:
-                values, answered = await fetch_values(self._client, request, moment=moment, on_page=tell)
+                found = await fetch_values(self._client, request, moment=moment, on_page=tell)
         except SourceError as error:
             return FetchResult(request=request, values=None, error=error, answered=None)
         except asyncio.CancelledError:
@@ -181,4 +185,4 @@ class VenueSession:
             return FetchResult(request=request, values=None, error=breaker.error(), answered=None)
         finally:
             breaker.waiting.discard(task)
-        return FetchResult(request=request, values=values, error=None, answered=answered)
+        return FetchResult(request=request, values=found.values, error=None, answered=found.answered, taker=found.taker)

@@ -4,10 +4,14 @@ ccxt's plain calls are used, not its unified ones: those cut, filter and re-pars
 them three times the work. Every number is read as ``float`` reads the venue's own text. Rows come back sorted; a row
 sent twice counts once; two rows that contradict each other, or rows that cannot be read, are a bad answer, to be asked
 for again.
+
+Mark prices are asked for as hourly candles, which venues name by their open, and are told by their close, at which they
+are known. Takers' buys come in the tenth column of Binance's candles; Bybit tells none.
 """
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -17,14 +21,18 @@ from infra.errors import SourceError
 from infra.sources.protocol import Kind
 from market.timeframe import HOUR_MS, Timeframe
 
-__all__ = ["OPEN_INTEREST_PERIODS", "Answer", "ask_page", "page_cost", "page_rows", "page_step_ms"]
+__all__ = ["OPEN_INTEREST_PERIODS", "Answer", "ask_page", "page_cost", "page_rows", "page_step_ms", "page_width"]
 
 # Binance counts 2 for up to 499 bars and 5 for up to 1000: 499 bring the most bars for their weight.
 _ROWS = {
-    "binanceusdm": {Kind.CANDLES: 499, Kind.FUNDING: 1000, Kind.OPEN_INTEREST: 500},
-    "bybit": {Kind.CANDLES: 1000, Kind.FUNDING: 200, Kind.OPEN_INTEREST: 200},
+    "binanceusdm": {Kind.CANDLES: 499, Kind.FUNDING: 1000, Kind.OPEN_INTEREST: 500, Kind.MARK: 499},
+    "bybit": {Kind.CANDLES: 1000, Kind.FUNDING: 200, Kind.OPEN_INTEREST: 200, Kind.MARK: 1000},
 }
-_FIELDS = {
+_COLUMNS: dict[tuple[str, Kind], tuple[int, ...] | tuple[str, ...]] = {
+    ("binanceusdm", Kind.CANDLES): (0, 1, 2, 3, 4, 5, 9),
+    ("bybit", Kind.CANDLES): (0, 1, 2, 3, 4, 5),
+    ("binanceusdm", Kind.MARK): (0, 4),
+    ("bybit", Kind.MARK): (0, 4),
     ("binanceusdm", Kind.FUNDING): ("fundingTime", "fundingRate"),
     ("binanceusdm", Kind.OPEN_INTEREST): ("timestamp", "sumOpenInterest"),
     ("bybit", Kind.FUNDING): ("fundingRateTimestamp", "fundingRate"),
@@ -37,15 +45,26 @@ OPEN_INTEREST_PERIODS = ("5m", "15m", "30m", "1h", "4h", "1d")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Answer:
-    """A page: ``table`` ``(n, 6 or 2) float64`` (time first, oldest first, no time twice), and ``rows`` as sent."""
+    """A page: ``table`` ``(n, page_width) float64`` (time first, oldest first, no time twice), and ``rows`` as sent."""
 
     table: NDArray[np.float64]
     rows: int
 
 
 def page_rows(exchange: str, kind: Kind) -> int:
-    """The most rows one call brings."""
+    """The most rows one call brings; ``SourceError`` for a kind that no call brings."""
+    if kind not in _ROWS[exchange]:
+        raise SourceError(
+            f"{exchange} was asked for {kind} alone",
+            why="a venue tells it with its candles or not at all",
+            remedy="ask for candles; what the venue tells of it comes with them",
+        )
     return _ROWS[exchange][kind]
+
+
+def page_width(exchange: str, kind: Kind) -> int:
+    """Columns of a page: time and value of stamps; of bars time, prices, volume and, where told, takers' buys."""
+    return len(_COLUMNS[exchange, kind])
 
 
 def page_step_ms(kind: Kind, timeframe: Timeframe) -> int:
@@ -55,7 +74,7 @@ def page_step_ms(kind: Kind, timeframe: Timeframe) -> int:
 
 def page_cost(exchange: str, kind: Kind, rows: int) -> int:
     """What a call costs of the venue's limit."""
-    if exchange == "bybit" or kind is not Kind.CANDLES:
+    if exchange == "bybit" or kind not in (Kind.CANDLES, Kind.MARK):
         return 1
     return 1 if rows < 100 else 2 if rows < 500 else 5
 
@@ -65,10 +84,15 @@ def ask_page(
 ) -> Callable[[], Awaitable[Answer]]:
     """The call for at most ``rows`` rows with times in ``[lo_ms, hi_ms)``; each await asks anew."""
     request = _bybit if api.id == "bybit" else _binance
+    if kind is Kind.MARK:
+        lo_ms, hi_ms = lo_ms - timeframe.ms, hi_ms - timeframe.ms
     method, params = request(api, market_id, kind, timeframe, lo_ms, hi_ms - 1, rows)
 
     async def ask() -> Answer:
-        return _read(api.id, kind, await getattr(api, method)(params))
+        answer = _read(api.id, kind, await getattr(api, method)(params))
+        if kind is Kind.MARK:
+            answer.table[:, 0] += timeframe.ms
+        return answer
 
     return ask
 
@@ -77,8 +101,9 @@ def _binance(
     api: Any, market_id: str, kind: Kind, timeframe: Timeframe, start: int, end: int, rows: int
 ) -> tuple[str, dict[str, Any]]:
     params = {"symbol": market_id, "startTime": start, "endTime": end, "limit": rows}
-    if kind is Kind.CANDLES:
-        return "fapiPublicGetKlines", params | {"interval": _interval(api, timeframe)}
+    if kind in (Kind.CANDLES, Kind.MARK):
+        method = "fapiPublicGetKlines" if kind is Kind.CANDLES else "fapiPublicGetMarkPriceKlines"
+        return method, params | {"interval": _interval(api, timeframe)}
     if kind is Kind.FUNDING:
         return "fapiPublicGetFundingRate", params
     return "fapiDataGetOpenInterestHist", params | {"period": _period(api, timeframe)}
@@ -88,8 +113,9 @@ def _bybit(
     api: Any, market_id: str, kind: Kind, timeframe: Timeframe, start: int, end: int, rows: int
 ) -> tuple[str, dict[str, Any]]:
     params = {"category": "linear", "symbol": market_id, "limit": rows}
-    if kind is Kind.CANDLES:
-        return "publicGetV5MarketKline", params | {"interval": _interval(api, timeframe), "start": start, "end": end}
+    if kind in (Kind.CANDLES, Kind.MARK):
+        method = "publicGetV5MarketKline" if kind is Kind.CANDLES else "publicGetV5MarketMarkPriceKline"
+        return method, params | {"interval": _interval(api, timeframe), "start": start, "end": end}
     params |= {"startTime": start, "endTime": end}
     if kind is Kind.FUNDING:
         return "publicGetV5MarketFundingHistory", params
@@ -121,8 +147,8 @@ def _read(exchange: str, kind: Kind, answer: Any) -> Answer:
 
     try:
         rows = answer["result"]["list"] if exchange == "bybit" else answer
-        table = _table(rows, _FIELDS.get((exchange, kind)))
-    except (KeyError, OverflowError, TypeError, ValueError) as error:
+        table = _table(rows, _COLUMNS[exchange, kind])
+    except (LookupError, OverflowError, TypeError, ValueError) as error:
         raise ccxt.BadResponse(f"rows that cannot be read: {type(error).__name__} {error}") from error
     table = table[np.argsort(table[:, 0], kind="stable")]
     twice = np.flatnonzero(np.diff(table[:, 0]) == 0)
@@ -131,14 +157,11 @@ def _read(exchange: str, kind: Kind, answer: Any) -> Answer:
     return Answer(table=np.delete(table, twice, axis=0) if twice.size else table, rows=len(rows))
 
 
-def _table(rows: Any, fields: tuple[str, str] | None) -> NDArray[np.float64]:
+def _table(rows: Any, columns: tuple[int, ...] | tuple[str, ...]) -> NDArray[np.float64]:
     if not isinstance(rows, list):
         raise TypeError(f"{type(rows).__name__} in place of a list")
-    if fields is None:
-        table = np.array([row[:6] for row in rows], dtype=np.float64).reshape(-1, 6)
-    else:
-        time, value = fields
-        table = np.array([(row[time], row[value]) for row in rows], dtype=np.float64).reshape(-1, 2)
+    take = itemgetter(*columns)
+    table = np.array([take(row) for row in rows], dtype=np.float64).reshape(-1, len(columns))
     if not np.isfinite(table[:, 0]).all():
         raise ValueError("a row without its time")
     return table

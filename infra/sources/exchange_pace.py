@@ -73,10 +73,10 @@ class Lane:
 
 
 def lanes_of(exchange: str, *, concurrency: int) -> dict[Kind, Lane]:
-    """The lane of each kind of data; at Bybit all kinds share one."""
-    if exchange == "bybit":
-        return dict.fromkeys(Kind, Lane(concurrency))
-    return {kind: Lane(concurrency) for kind in Kind}
+    """The lane of each kind of data; at Bybit all kinds share one, at Binance those whose calls have a weight."""
+    shared = Lane(concurrency)
+    apart = () if exchange == "bybit" else _BINANCE_CALLS
+    return dict.fromkeys(Kind, shared) | {kind: Lane(concurrency) for kind in apart}
 
 
 def set_limits(lanes: dict[Kind, Lane], *, exchange: str, announced: Any, share: float) -> None:

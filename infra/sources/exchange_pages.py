@@ -1,9 +1,11 @@
 """Which calls does one request take, and what has the venue answered for?
 
 A window of time is cut into pages that cannot hold more rows than the venue returns, so pages are independent and may
-run side by side; a page of stamps that comes back full all the same is cut in two and asked again. Candles that are
-missing within their pages are asked for once more after the rest: what is still missing then is missing at the venue.
-Rows outside their page are dropped, and so are bars that still form. Nothing is filled.
+run side by side; a page of stamps that comes back full all the same is cut in two and asked again. Candles, and mark
+prices, that are missing within their pages are asked for once more after the rest: what is still missing then is
+missing at the venue.
+Rows outside their page are dropped, and so are bars that still form. Nothing is filled. Where the venue's candles tell
+what takers bought, takers' shares come with them, without a call of their own.
 """
 
 import asyncio
@@ -16,20 +18,25 @@ from numpy.typing import NDArray
 
 from infra.errors import SourceError
 from infra.open_interest import OpenInterestStamps, check_open_interest
-from infra.sources.exchange_calls import Answer, ask_page, page_cost, page_rows, page_step_ms
+from infra.sources.exchange_calls import Answer, ask_page, page_cost, page_rows, page_step_ms, page_width
 from infra.sources.exchange_client import ExchangeClient
 from infra.sources.protocol import FetchRequest, Kind, MarketValues
+from market.basis import MarkStamps, check_mark
 from market.candles import Candles, check_candles
 from market.errors import MarketError
 from market.funding import FundingStamps, check_funding
 from market.spans import next_on_grid
+from market.taker_flow import TakerShares, taker_shares
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS
 
-__all__ = ["Moment", "Reach", "fetch_values", "page_windows", "reach_of", "side_by_side"]
+__all__ = ["Fetched", "Moment", "Reach", "fetch_values", "page_windows", "reach_of", "side_by_side"]
 
 # The oldest markets have bars from weeks before the date that the venue gives for their listing.
 _DATED_WELL_SINCE_MS = 1_609_459_200_000  # 2021-01-01
 _LISTED_EARLIER_MS = 31 * DAY_MS
+
+_BARS = (Kind.CANDLES, Kind.MARK)  # a row for each step of the grid, and never two
+_BAR_COLUMNS = len(("time", "open", "high", "low", "close", "volume"))
 _OPEN_INTEREST_DAYS = {"binanceusdm": 30}  # the venue forgets older open interest
 _Table = NDArray[np.float64]
 _T = TypeVar("_T")
@@ -52,6 +59,15 @@ class Reach:
     answered: tuple[int, int]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fetched:
+    """All rows of one request, the takers' shares that came with its candles, and the window they are final for."""
+
+    values: MarketValues
+    taker: TakerShares | None
+    answered: tuple[int, int]
+
+
 def page_windows(start_ms: int, end_ms: int, *, step_ms: int, rows: int) -> list[tuple[int, int]]:
     """``[start_ms, end_ms)`` cut into half-open pages of at most ``rows`` steps."""
     width = step_ms * rows
@@ -65,7 +81,8 @@ def reach_of(
 
     Before its listing a market has no data: that is answered for without asking. A venue that forgets open interest
     answers from where its memory begins. The newest minute of funding, and the newest period of open interest, are
-    fetched where the venue has them but not answered for, as it may publish them late.
+    fetched where the venue has them but not answered for, as it may publish them late. A mark price exists
+    once its hour has closed.
     """
     step = request.timeframe.ms
     start, now = request.start_ms, moment.now_ms
@@ -74,6 +91,9 @@ def reach_of(
         final = (now - settle_delay_ms) // step * step
         start, end = next_on_grid(start, step), min(next_on_grid(request.end_ms, step), final)
     answered = request.start_ms
+    if request.kind is Kind.MARK:
+        final = (now - settle_delay_ms) // step * step + 1
+        start, end = next_on_grid(start, step), min(request.end_ms, final)
     if request.kind is Kind.OPEN_INTEREST:
         final = now - step
         if exchange in _OPEN_INTEREST_DAYS:
@@ -81,7 +101,8 @@ def reach_of(
             start = answered = max(start, next_on_grid(oldest, step))
     if listed_ms is not None:
         earliest = listed_ms if listed_ms >= _DATED_WELL_SINCE_MS else listed_ms - _LISTED_EARLIER_MS
-        start = max(start, earliest // step * step)
+        first = earliest // step * step
+        start = max(start, first + step if request.kind is Kind.MARK else first)  # a mark is named by its hour's close
     return Reach(
         start_ms=start,
         end_ms=max(start, end),
@@ -91,7 +112,7 @@ def reach_of(
 
 async def fetch_values(
     client: ExchangeClient, request: FetchRequest, *, moment: Moment, on_page: Callable[[int, int, int], None]
-) -> tuple[MarketValues, tuple[int, int]]:
+) -> Fetched:
     """All rows of one request as checked values, possibly none, and the window they are the venue's answer for.
 
     ``on_page(rows, done, pages)`` is called after each page with the rows it brought.
@@ -105,15 +126,19 @@ async def fetch_values(
         settle_delay_ms=client.options.settle_delay_ms,
     )
     pages = _Pages(client, request, market["id"], on_page)
-    step, rows = page_step_ms(request.kind, request.timeframe), page_rows(client.options.exchange, request.kind)
-    if request.kind is not Kind.CANDLES:
+    exchange = client.options.exchange
+    step, rows = page_step_ms(request.kind, request.timeframe), page_rows(exchange, request.kind)
+    width = page_width(exchange, request.kind)
+    if request.kind not in _BARS:
         rows -= 1
     windows = page_windows(reach.start_ms, reach.end_ms, step_ms=step, rows=rows)
     tables = await pages.fetch(windows)
-    if request.kind is Kind.CANDLES:
-        absent = _absent(windows, _joined(request, tables)[:, 0], step)
+    if request.kind in _BARS:
+        absent = _absent(windows, _joined(tables, width)[:, 0], step)
         tables = await pages.fetch(absent) + tables
-    return _values(client, request, _joined(request, tables)), reach.answered
+    table = _joined(tables, width)
+    values, taker = _values(client, request, table)
+    return Fetched(values=values, taker=taker, answered=reach.answered)
 
 
 async def side_by_side(coroutines: list[Coroutine[Any, Any, _T]]) -> list[_T]:
@@ -149,15 +174,15 @@ class _Pages:
     async def _rows(self, lo: int, hi: int) -> _Table:
         kind, exchange = self._request.kind, self._client.options.exchange
         limit = page_rows(exchange, kind)
-        if kind is Kind.CANDLES:
-            limit = (hi - lo) // self._request.timeframe.ms
+        if kind in _BARS:
+            limit = -(-(hi - lo) // self._request.timeframe.ms)
         answer: Answer = await self._client.call(
             f"{self._request.symbol} {kind}",
             ask_page(self._client.api, self._market_id, kind, self._request.timeframe, lo_ms=lo, hi_ms=hi, rows=limit),
             kind=kind,
             cost=page_cost(exchange, kind, limit),
         )
-        if kind is not Kind.CANDLES and answer.rows >= limit and hi - lo > 2:
+        if kind not in _BARS and answer.rows >= limit and hi - lo > 2:
             middle = (lo + hi) // 2
             return np.concatenate([await self._rows(lo, middle), await self._rows(middle, hi)])
         time = answer.table[:, 0]
@@ -174,23 +199,25 @@ def _absent(windows: list[tuple[int, int]], time: NDArray[np.float64], step_ms: 
     return found
 
 
-def _joined(request: FetchRequest, tables: list[_Table]) -> _Table:
+def _joined(tables: list[_Table], width: int) -> _Table:
     """Rows of all pages, oldest first; of a time in two pages the first counts."""
-    width = 6 if request.kind is Kind.CANDLES else 2
     table = np.concatenate([np.empty((0, width)), *tables])
     _, first = np.unique(table[:, 0], return_index=True)
     return table[first]
 
 
-def _values(client: ExchangeClient, request: FetchRequest, table: _Table) -> MarketValues:
+def _values(client: ExchangeClient, request: FetchRequest, table: _Table) -> tuple[MarketValues, TakerShares | None]:
     try:
-        return _checked(request, table[:, 0].astype(np.int64), table)
+        values = _checked(request, table[:, 0].astype(np.int64), table)
+        told = table.shape[1] > _BAR_COLUMNS
+        taker = taker_shares(values, table[:, _BAR_COLUMNS]) if told and isinstance(values, Candles) else None
     except (MarketError, SourceError) as error:
         raise SourceError(
             f"{client.options.exchange} answered with {error.what}",
             why=error.why,
             remedy="ask again later, or another venue",
         ) from error
+    return values, taker
 
 
 def _checked(request: FetchRequest, time: NDArray[np.int64], table: _Table) -> MarketValues:
@@ -202,6 +229,10 @@ def _checked(request: FetchRequest, time: NDArray[np.int64], table: _Table) -> M
         held = OpenInterestStamps(symbol=request.symbol, time=time, value=table[:, 1].copy())
         check_open_interest(held)
         return held
+    if request.kind is Kind.MARK:
+        marks = MarkStamps(symbol=request.symbol, time=time, price=table[:, 1].copy())
+        check_mark(marks)
+        return marks
     names = ("open", "high", "low", "close", "volume")
     columns = {name: table[:, k].copy() for k, name in enumerate(names, start=1)}
     candles = Candles(symbol=request.symbol, timeframe=request.timeframe, open_time=time, **columns)

@@ -13,14 +13,26 @@ import numpy as np
 from infra.errors import SourceError
 from infra.open_interest import OpenInterestStamps
 from infra.sources.catalogue import FoundFile, find_files
-from infra.sources.joining import join_candles, join_funding, join_open_interest
-from infra.sources.market_files import MIN_BARS, naming, read_candles, read_funding, read_open_interest, too_few
+from infra.sources.cutting import between, times_of
+from infra.sources.joining import join_candles, join_funding, join_mark, join_open_interest, join_taker
+from infra.sources.market_files import (
+    METRICS,
+    MIN_BARS,
+    naming,
+    read_bars,
+    read_funding,
+    read_mark,
+    read_metrics,
+    too_few,
+)
 from infra.sources.protocol import FetchRequest, Kind, MarketHistory, MarketValues
+from market.basis import MarkStamps
 from market.candles import Candles
 from market.errors import CandleError
 from market.funding import FundingStamps
 from market.resample import divides, resample
 from market.symbols import venue_symbol
+from market.taker_flow import TakerShares, resample_taker
 from market.timeframe import Timeframe
 
 __all__ = ["FileSource"]
@@ -43,7 +55,7 @@ class FileSource:
 
     def source_of(self, symbol: str, timeframe: Timeframe) -> str:
         """Name under which candles of this length enter the lake: ``files:x``, or ``files:x@1m`` when added up."""
-        held = self._held(symbol, timeframe).timeframe
+        held = self._held(symbol, timeframe)[0].timeframe
         return self.name if held == timeframe else f"{self.name}@{held.name}"
 
     def symbols(self, timeframe: Timeframe | None = None) -> tuple[str, ...]:
@@ -61,63 +73,98 @@ class FileSource:
     def timeframes(self, symbol: str) -> tuple[Timeframe, ...]:
         """Timeframes of the symbol's candles on disk, shortest first; plain files are opened to see."""
         files = self._of(symbol, Kind.CANDLES)
-        known = {file.timeframe or read_candles(file, None).timeframe for file in files}
+        known = {file.timeframe or read_bars(file, None)[0].timeframe for file in files}
         return tuple(sorted(known, key=lambda timeframe: timeframe.ms))
 
     def history(self, symbol: str, timeframe: Timeframe | None = None) -> MarketHistory:
         """Everything the folder holds of one market."""
+        candles, shares = self._bars(symbol, timeframe)
+        open_interest, measured = self._metrics(symbol)
         return MarketHistory(
-            candles=self.candles(symbol, timeframe),
+            candles=candles,
             funding=self.funding(symbol),
-            open_interest=self.open_interest(symbol),
+            open_interest=open_interest,
+            mark=self.mark(symbol),
+            taker=_better(shares, measured, candles.timeframe),
         )
 
     def candles(self, symbol: str, timeframe: Timeframe | None = None) -> Candles:
         """Checked candles; None takes the only timeframe there is. ``SourceError``, ``CandleError`` name the file."""
-        held = self._held(symbol, timeframe)
-        if timeframe is None or held.timeframe == timeframe:
-            return held
-        made = resample(held, timeframe)
-        if len(made) < MIN_BARS:
-            raise too_few(f"{self.place.name}: {symbol} {held.timeframe.name} as {timeframe.name}", len(made))
-        return made
+        return self._bars(symbol, timeframe)[0]
 
     def funding(self, symbol: str) -> FundingStamps | None:
         """Checked settlements, or None where the folder has none for this symbol."""
         parts = [(file.path, read_funding(file)) for file in self._of(symbol, Kind.FUNDING)]
         return join_funding(parts) if parts else None
 
+    def mark(self, symbol: str) -> MarkStamps | None:
+        """Checked hourly mark prices, of the longest candles that give them, or None where the folder has none."""
+        files = self._of(symbol, Kind.MARK)
+        longest = max((file.timeframe.ms for file in files if file.timeframe), default=None)
+        parts = [(file.path, read_mark(file)) for file in files if file.timeframe and file.timeframe.ms == longest]
+        return join_mark(parts) if parts else None
+
     def open_interest(self, symbol: str) -> OpenInterestStamps | None:
         """Checked raw stamps, exact repeats dropped, or None where the folder has none for this symbol."""
-        parts = [(file.path, read_open_interest(file)) for file in self._of(symbol, Kind.OPEN_INTEREST)]
-        return join_open_interest(parts) if parts else None
+        return self._metrics(symbol)[0]
+
+    def taker(self, symbol: str, timeframe: Timeframe | None = None) -> TakerShares | None:
+        """Takers' shares of the candles: from these themselves, else, of 5m bars, from the files of metrics."""
+        candles, shares = self._bars(symbol, timeframe)
+        return _better(shares, self._metrics(symbol)[1], candles.timeframe)
 
     def fetch(self, request: FetchRequest) -> Iterator[MarketValues]:
         """The part of the symbol's history that lies in the window; nothing where there is no such file."""
-        symbol, lo, hi = request.symbol, request.start_ms, request.end_ms
-        if request.kind is Kind.CANDLES:
-            candles = self.candles(symbol, request.timeframe).between(lo, hi)
-            yield from (candles,) if len(candles) else ()
-        elif request.kind is Kind.FUNDING and (funding := self.funding(symbol)) is not None:
-            inside = (funding.time >= lo) & (funding.time < hi)
-            yield FundingStamps(symbol=symbol, time=funding.time[inside], rate=funding.rate[inside])
-        elif request.kind is Kind.OPEN_INTEREST and (held := self.open_interest(symbol)) is not None:
-            inside = (held.time >= lo) & (held.time < hi)
-            yield OpenInterestStamps(symbol=symbol, time=held.time[inside], value=held.value[inside])
+        values = self._values(request)
+        if values is not None:
+            inside = between(values, request.start_ms, request.end_ms)
+            yield from (inside,) if request.kind is not Kind.CANDLES or times_of(inside).size else ()
+
+    def _values(self, request: FetchRequest) -> MarketValues | None:
+        symbol, timeframe = request.symbol, request.timeframe
+        match request.kind:
+            case Kind.CANDLES:
+                return self.candles(symbol, timeframe)
+            case Kind.FUNDING:
+                return self.funding(symbol)
+            case Kind.OPEN_INTEREST:
+                return self.open_interest(symbol)
+            case Kind.MARK:
+                return self.mark(symbol)
+            case Kind.TAKER:
+                return self.taker(symbol, timeframe)
 
     def _of(self, symbol: str, kind: Kind) -> tuple[FoundFile, ...]:
         name = venue_symbol(symbol)
         return tuple(file for file in self.files if file.symbol == name and file.kind is kind)
 
-    def _held(self, symbol: str, timeframe: Timeframe | None) -> Candles:
-        """The candles on disk that answer best, of the length they have there."""
+    def _bars(self, symbol: str, timeframe: Timeframe | None) -> tuple[Candles, TakerShares | None]:
+        """The candles asked for, added up if need be, and takers' shares where the files tell them."""
+        held, shares = self._held(symbol, timeframe)
+        if timeframe is None or held.timeframe == timeframe:
+            return held, shares
+        made = resample(held, timeframe)
+        if len(made) < MIN_BARS:
+            raise too_few(f"{self.place.name}: {symbol} {held.timeframe.name} as {timeframe.name}", len(made))
+        return made, None if shares is None else resample_taker(shares, held, timeframe)
+
+    def _metrics(self, symbol: str) -> tuple[OpenInterestStamps | None, TakerShares | None]:
+        parts = [(file.path, *read_metrics(file)) for file in self._of(symbol, Kind.OPEN_INTEREST)]
+        measured = [(path, shares) for path, _, shares in parts if shares is not None]
+        held = join_open_interest([(path, stamps) for path, stamps, _ in parts]) if parts else None
+        return held, join_taker(measured) if measured else None
+
+    def _held(self, symbol: str, timeframe: Timeframe | None) -> tuple[Candles, TakerShares | None]:
+        """The candles on disk that answer best, of the length they have there, and takers' shares of them."""
         files = self._choose(symbol, timeframe)
-        held = join_candles([(file.path, read_candles(file, timeframe)) for file in files])
+        parts = [(file.path, *read_bars(file, timeframe)) for file in files]
+        held = join_candles([(path, candles) for path, candles, _ in parts])
+        told = [(path, shares) for path, _, shares in parts if shares is not None]
         names = " to ".join(dict.fromkeys((files[0].path.name, files[-1].path.name)))
         if len(held) < MIN_BARS:
             raise too_few(names, len(held))
         naming(names, lambda: _refuse_other_lengths(held))
-        return held
+        return held, join_taker(told) if told else None
 
     def _choose(self, symbol: str, timeframe: Timeframe | None) -> tuple[FoundFile, ...]:
         files = self._of(symbol, Kind.CANDLES)
@@ -141,6 +188,13 @@ class FileSource:
         # The very length, or else a file that does not say, or else the longest of those that add up.
         best = max(fitting, key=lambda length: (length == timeframe, length is None, length.ms if length else 0))
         return tuple(file for file in files if file.timeframe == best)
+
+
+def _better(told: TakerShares | None, measured: TakerShares | None, timeframe: Timeframe) -> TakerShares | None:
+    """What the candles told, else what metrics measured, which are of bars of their own length alone."""
+    if told is not None and told.open_time.size:
+        return told
+    return measured if timeframe == METRICS else told
 
 
 def _fits(length: Timeframe | None, timeframe: Timeframe) -> bool:

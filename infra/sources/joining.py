@@ -12,12 +12,14 @@ import numpy as np
 
 from infra.errors import SourceError
 from infra.open_interest import OpenInterestStamps
+from market.basis import MarkStamps
 from market.candles import Candles, Floats, Ints
 from market.funding import FundingStamps
+from market.taker_flow import TakerShares
 
-__all__ = ["join_candles", "join_funding", "join_open_interest"]
+__all__ = ["join_candles", "join_funding", "join_mark", "join_open_interest", "join_taker"]
 
-_T = TypeVar("_T", Candles, FundingStamps, OpenInterestStamps)
+_T = TypeVar("_T", Candles, FundingStamps, MarkStamps, OpenInterestStamps, TakerShares)
 _Rows = tuple[Ints, Sequence[Floats]]
 
 
@@ -47,6 +49,16 @@ def join_funding(parts: Sequence[tuple[Path, FundingStamps]]) -> FundingStamps:
     )
 
 
+def join_mark(parts: Sequence[tuple[Path, MarkStamps]]) -> MarkStamps:
+    """One history of checked mark prices; ``SourceError`` naming two files that disagree."""
+    symbol = parts[0][1].symbol
+    return _join(
+        parts,
+        lambda stamps: (stamps.time, (stamps.price,)),
+        lambda times, values: MarkStamps(symbol=symbol, time=times, price=values[0]),
+    )
+
+
 def join_open_interest(parts: Sequence[tuple[Path, OpenInterestStamps]]) -> OpenInterestStamps:
     """One history of checked stamps; ``SourceError`` naming two files that disagree."""
     symbol = parts[0][1].symbol
@@ -54,6 +66,16 @@ def join_open_interest(parts: Sequence[tuple[Path, OpenInterestStamps]]) -> Open
         parts,
         lambda stamps: (stamps.time, (stamps.value,)),
         lambda times, values: OpenInterestStamps(symbol=symbol, time=times, value=values[0]),
+    )
+
+
+def join_taker(parts: Sequence[tuple[Path, TakerShares]]) -> TakerShares:
+    """One history of checked takers' shares of bars of one length; ``SourceError`` naming two files that disagree."""
+    symbol, timeframe = parts[0][1].symbol, parts[0][1].timeframe
+    return _join(
+        parts,
+        lambda shares: (shares.open_time, (shares.share,)),
+        lambda times, values: TakerShares(symbol=symbol, timeframe=timeframe, open_time=times, share=values[0]),
     )
 
 

@@ -2,7 +2,8 @@
 
 Its rows as checked market values. Nothing is sorted, filled or repaired: a file that breaks a rule is refused by name,
 with the row and the remedy. The one thing dropped is an exact repeat of an open interest stamp, of which the last is
-kept, as the venue's archives repeat stamps; zeros there stay as they are and mean missing.
+kept, as the venue's archives repeat stamps; zeros there stay as they are and mean missing. What takers bought is taken
+from a column of the candles or of the metrics; where such a column is empty, it is not known.
 """
 
 from collections.abc import Callable
@@ -16,24 +17,32 @@ from infra.errors import SourceError
 from infra.open_interest import OpenInterestStamps, check_open_interest
 from infra.sources.catalogue import FoundFile
 from infra.sources.frames import number_column, read_frame, require_columns, time_column
-from market.candles import Candles, Ints, check_candles, infer_timeframe
+from market.basis import MarkStamps, check_mark
+from market.candles import Candles, Floats, Ints, check_candles, infer_timeframe
 from market.errors import CandleError, LockstepError, SymbolError
 from market.funding import FundingStamps, check_funding
 from market.resample import divides
 from market.symbols import venue_symbol
-from market.timeframe import Timeframe
+from market.taker_flow import TakerShares, check_taker, share_of_ratio, taker_shares
+from market.timeframe import HOUR_MS, MINUTE_MS, Timeframe
 
-__all__ = ["MIN_BARS", "naming", "read_candles", "read_funding", "read_open_interest", "too_few"]
+__all__ = ["METRICS", "MIN_BARS", "naming", "read_bars", "read_funding", "read_mark", "read_metrics", "too_few"]
 
 MIN_BARS = 12
 _PRICES = ("open", "high", "low", "close", "volume")
 _RATES = ("funding_rate", "last_funding_rate", "open")  # ours, Binance's archive, freqtrade
 _HELD = ("open_interest", "sum_open_interest")
+_TAKER_BUY = ("taker_buy_volume", "taker_buy_base", "taker_buy_base_volume", "taker_buy_base_asset_volume")
+_TAKER_RATIO = ("taker_long_short_vol_ratio", "sum_taker_long_short_vol_ratio")
+METRICS = Timeframe(5 * MINUTE_MS)  # the period of the archive's metrics, and of the ratio in them
 _T = TypeVar("_T")
 
 
-def read_candles(file: FoundFile, asked: Timeframe | None) -> Candles:
-    """Checked candles of the length they have; ``asked`` is what a plain file, which does not say, is taken for."""
+def read_bars(file: FoundFile, asked: Timeframe | None) -> tuple[Candles, TakerShares | None]:
+    """Checked candles of the length they have, and takers' shares of their volume if there is a column for it.
+
+    ``asked`` is what a plain file, which does not say, is taken for.
+    """
     frame = _frame(file)
     times = time_column(file.path, frame, require_columns(file.path, frame, _PRICES))
     values = {name: number_column(file.path, frame, name) for name in _PRICES}
@@ -49,7 +58,11 @@ def read_candles(file: FoundFile, asked: Timeframe | None) -> Candles:
     )
     naming(file.path.name, lambda: check_candles(candles))
     _refuse_marks(file.path, frame, candles)
-    return candles
+    bought = _first_of(_TAKER_BUY, frame)
+    if bought not in frame:
+        return candles, None
+    volume = number_column(file.path, frame, bought)
+    return candles, naming(file.path.name, lambda: taker_shares(candles, volume))
 
 
 def read_funding(file: FoundFile) -> FundingStamps:
@@ -62,8 +75,25 @@ def read_funding(file: FoundFile) -> FundingStamps:
     return stamps
 
 
-def read_open_interest(file: FoundFile) -> OpenInterestStamps:
-    """Checked raw stamps, exact repeats dropped."""
+def read_mark(file: FoundFile) -> MarkStamps:
+    """Checked mark prices: the closes of the file's candles at full hours; shorter candles close at others, too."""
+    assert file.timeframe is not None, "the name of a file of mark prices says how long its candles are"
+    frame = _frame(file)
+    time = time_column(file.path, frame, require_columns(file.path, frame, ("close",))) + file.timeframe.ms
+    _refuse_off_grid(file, time)
+    hourly = time % HOUR_MS == 0
+    price = number_column(file.path, frame, "close")
+    stamps = MarkStamps(symbol=file.symbol, time=time[hourly], price=price[hourly])
+    naming(file.path.name, lambda: check_mark(stamps))
+    return stamps
+
+
+def read_metrics(file: FoundFile) -> tuple[OpenInterestStamps, TakerShares | None]:
+    """Checked raw stamps of open interest, exact repeats dropped, and takers' shares if there is a column for them.
+
+    A row's share is that of the five minutes before its stamp. Rows off the grid, which describe other minutes than
+    those of a bar, have no share.
+    """
     frame = _frame(file)
     held = _first_of(_HELD, frame)
     times = time_column(file.path, frame, require_columns(file.path, frame, (held,)))
@@ -71,7 +101,10 @@ def read_open_interest(file: FoundFile) -> OpenInterestStamps:
     keep = np.append(np.diff(times) != 0, True)
     stamps = OpenInterestStamps(symbol=file.symbol, time=times[keep], value=value[keep])
     naming(file.path.name, lambda: check_open_interest(stamps))
-    return stamps
+    ratio = _first_of(_TAKER_RATIO, frame)
+    if ratio not in frame:
+        return stamps, None
+    return stamps, _shares(file, times[keep], number_column(file.path, frame, ratio)[keep])
 
 
 def naming(name: str, rule: Callable[[], _T]) -> _T:
@@ -111,6 +144,31 @@ def _another(name: str | None, symbol: str) -> bool:
         return venue_symbol(name or "") != symbol
     except SymbolError:
         return True
+
+
+def _shares(file: FoundFile, times: Ints, buy_to_sell: Floats) -> TakerShares:
+    known = (times % METRICS.ms == 0) & ~np.isnan(buy_to_sell)
+    shares = TakerShares(
+        symbol=file.symbol,
+        timeframe=METRICS,
+        open_time=times[known] - METRICS.ms,
+        share=share_of_ratio(buy_to_sell[known]),
+    )
+    naming(file.path.name, lambda: check_taker(shares))
+    return shares
+
+
+def _refuse_off_grid(file: FoundFile, close: Ints) -> None:
+    """Refuse candles that do not begin where candles of their length do: their closes would be of no full hour."""
+    assert file.timeframe is not None
+    off = np.flatnonzero(close % file.timeframe.ms)
+    if off.size:
+        when = np.datetime64(int(close[off[0]] - file.timeframe.ms), "ms")
+        raise SourceError(
+            f"{file.path.name}: a mark candle of {file.timeframe.name} begins {when}Z, off its grid (row {off[0]})",
+            why="a mark price of another moment than the bar's close measures no basis",
+            remedy="export the file again from its source",
+        )
 
 
 def _first_of(names: tuple[str, ...], frame: dict[str, Any]) -> str:

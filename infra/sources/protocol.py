@@ -11,26 +11,33 @@ from enum import StrEnum
 from typing import Protocol, TypeAlias
 
 from infra.open_interest import OpenInterestStamps
+from market.basis import MarkStamps
 from market.candles import Candles
 from market.funding import FundingStamps
+from market.taker_flow import TakerShares
 from market.timeframe import Timeframe
 
 __all__ = ["FetchRequest", "Kind", "MarketHistory", "MarketValues", "Source"]
 
-MarketValues: TypeAlias = Candles | FundingStamps | OpenInterestStamps
+MarketValues: TypeAlias = Candles | FundingStamps | OpenInterestStamps | MarkStamps | TakerShares
 
 
 class Kind(StrEnum):
-    """What is asked for."""
+    """What is asked for. An exchange is never asked for ``TAKER``: what it has of it comes with the candles."""
 
     CANDLES = "candles"
     FUNDING = "funding"
     OPEN_INTEREST = "open_interest"
+    MARK = "mark"
+    TAKER = "taker"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchRequest:
-    """One symbol, one kind, times in ``[start_ms, end_ms)``; ``timeframe`` is the bar length (of OI: its period)."""
+    """One symbol, one kind, times in ``[start_ms, end_ms)``.
+
+    ``timeframe`` is the bar length, of open interest its period, of mark prices an hour.
+    """
 
     symbol: str
     kind: Kind
@@ -41,11 +48,13 @@ class FetchRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MarketHistory:
-    """Everything a source holds of one market; None where it has no funding or no open interest."""
+    """Everything a source holds of one market; None for what it does not have."""
 
     candles: Candles
     funding: FundingStamps | None
     open_interest: OpenInterestStamps | None
+    mark: MarkStamps | None
+    taker: TakerShares | None
 
 
 class Source(Protocol):

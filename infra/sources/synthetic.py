@@ -1,13 +1,15 @@
 """What would a market look like that nobody trades?
 
 A seeded market for demonstrations and tests: correlated symbols with changing regimes, clustered volatility, fat tails,
-funding that follows returns, open interest that follows activity, and a weak *planted edge* of known strength. The
+funding that follows returns, open interest that follows activity, a mark price from which the last price strays as
+funding does, takers who buy more while a bar rises, and a weak *planted edge* of known strength. The
 edge is a drift that depends only on what is known at the close of a bar (``synthetic_kernel``), so ordinary features
 can find it. Symbols begin with ``SYN`` and rows carry the source ``synthetic``: nothing learnt here is ever promoted
 to trade real markets.
 
 The same arguments give the same bytes. Each symbol and each day draws from a stream of its own, so more days only
-append, and more symbols change nothing for those already there.
+append, and more symbols change nothing for those already there. Mark prices and takers draw from streams apart, so bars
+are what they would be without them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,11 +21,14 @@ import numpy as np
 from infra.errors import SourceError
 from infra.lake_snapshot import SYNTHETIC_SOURCE
 from infra.open_interest import OpenInterestStamps
+from infra.sources.cutting import between, times_of
 from infra.sources.protocol import FetchRequest, Kind, MarketHistory, MarketValues
 from infra.sources.synthetic_kernel import DRAWS, factor_path, symbol_path
+from market.basis import MarkStamps
 from market.candles import Candles, Floats, Ints, check_candles
 from market.funding import FundingStamps
 from market.symbols import is_synthetic
+from market.taker_flow import TakerShares, taker_shares
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS, Timeframe
 
 __all__ = ["SyntheticSource", "synthetic_market", "synthetic_symbols"]
@@ -33,6 +38,9 @@ _PRICES = (60_000.0, 3_000.0, 150.0, 0.6, 500.0, 0.15, 0.45, 30.0, 15.0, 6.0, 80
 _FUNDING_MS = 8 * HOUR_MS
 _DAILY_VOLATILITY = 0.03
 _DIGITS = 6
+_ASIDE = 2  # standard normals a bar for what is not a bar's own: 0 the mark price, 1 takers
+_MARK_NOISE = 1e-4  # deviation of the last price from the mark beyond what funding explains
+_USUAL_FUNDING = 1e-4
 
 
 def synthetic_symbols(count: int) -> tuple[str, ...]:
@@ -44,7 +52,9 @@ def synthetic_symbols(count: int) -> tuple[str, ...]:
 def synthetic_market(
     symbols: Sequence[str], *, timeframe: Timeframe, start_ms: int, days: int, seed: int, edge: float = 1.0
 ) -> dict[str, MarketHistory]:
-    """Candles, 8-hourly funding and one open interest stamp a bar for each symbol, ``days`` days from ``start_ms``.
+    """Candles, 8-hourly funding, hourly mark prices, and one open interest stamp and one takers' share a bar.
+
+    For each symbol, ``days`` days from ``start_ms``.
 
     ``edge`` scales the planted drift: 0 is a market without any, 1 the strength the demonstration is built on.
     """
@@ -85,16 +95,10 @@ class SyntheticSource:
             seed=self.seed,
             edge=self.edge,
         )[request.symbol]
-        lo, hi = request.start_ms, request.end_ms
-        if request.kind is Kind.CANDLES:
-            candles = history.candles.between(lo, hi)
-            yield from (candles,) if len(candles) else ()
-        elif request.kind is Kind.FUNDING and (funding := history.funding) is not None:
-            inside = (funding.time >= lo) & (funding.time < hi)
-            yield FundingStamps(symbol=request.symbol, time=funding.time[inside], rate=funding.rate[inside])
-        elif (held := history.open_interest) is not None:
-            inside = (held.time >= lo) & (held.time < hi)
-            yield OpenInterestStamps(symbol=request.symbol, time=held.time[inside], value=held.value[inside])
+        held: MarketValues | None = getattr(history, request.kind)
+        if held is not None:
+            inside = between(held, request.start_ms, request.end_ms)
+            yield from (inside,) if request.kind is not Kind.CANDLES or times_of(inside).size else ()
 
 
 def _history(
@@ -120,20 +124,38 @@ def _history(
     check_candles(candles)
     settles = open_time % _FUNDING_MS < timeframe.ms
     stamps = -(-open_time[settles] // _FUNDING_MS) * _FUNDING_MS
+    aside = _draws(f"{name} aside", seed=seed, days=open_time.size // per_day, per_day=per_day, width=_ASIDE)
     return MarketHistory(
         candles=candles,
         funding=FundingStamps(symbol=name, time=stamps, rate=np.round(premium[settles], 8)),
         open_interest=OpenInterestStamps(symbol=name, time=open_time, value=np.round(interest * 5e8 / price, 3)),
+        mark=_mark(candles, premium - _USUAL_FUNDING + _MARK_NOISE * aside[:, 0]),
+        taker=_taker(candles, (log_price[:, 3] - log_price[:, 0]) / scale, aside[:, 1]),
     )
 
 
-def _draws(name: str, *, seed: int, days: int, per_day: int) -> Floats:
-    """``(days * per_day, DRAWS)`` standard normals, each day from its own stream."""
+def _mark(candles: Candles, basis: Floats) -> MarkStamps:
+    """Mark prices at full hours, from which the closes stray by ``basis``."""
+    close_time = candles.open_time + candles.timeframe.ms
+    hourly = close_time % HOUR_MS == 0
+    price = candles.close[hourly] / (1.0 + basis[hourly])
+    digits = 2 + _DIGITS - 1 - int(np.floor(np.log10(candles.close[0])))
+    return MarkStamps(symbol=candles.symbol, time=close_time[hourly], price=np.round(price, digits))
+
+
+def _taker(candles: Candles, move: Floats, chance: Floats) -> TakerShares:
+    """Takers buy more of a bar that rises; ``move`` is its log return in usual ones."""
+    share = 1.0 / (1.0 + np.exp(-0.3 * np.clip(move, -4.0, 4.0) - 0.4 * chance))
+    return taker_shares(candles, np.round(share, 6) * candles.volume)
+
+
+def _draws(name: str, *, seed: int, days: int, per_day: int, width: int = DRAWS) -> Floats:
+    """``(days * per_day, width)`` standard normals, each day from its own stream."""
     key = int.from_bytes(sha256(name.encode()).digest()[:8], "big")
-    out = np.empty((days * per_day, DRAWS))
+    out = np.empty((days * per_day, width))
     for day in range(days):
         stream = np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, key, day))))
-        out[day * per_day : (day + 1) * per_day] = stream.standard_normal((per_day, DRAWS))
+        out[day * per_day : (day + 1) * per_day] = stream.standard_normal((per_day, width))
     return out
 
 

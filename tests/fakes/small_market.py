@@ -57,9 +57,22 @@ def small_market(root: Path, *, days: int = DAYS, settle_delay_ms: int = 5000) -
         lake.append_candles(history.candles, source="synthetic")
         assert history.funding is not None
         assert history.open_interest is not None
+        assert history.mark is not None
+        assert history.taker is not None
         lake.append_funding(history.funding, source="synthetic")
         lake.append_open_interest(symbol, history.open_interest.time, history.open_interest.value, source="synthetic")
+        lake.append_mark(history.mark, source="synthetic")
+        lake.append_taker(history.taker, source="synthetic")
     return SmallMarket(lake=lake, contract=small_contract())
+
+
+def copy_stamps(source: Lake, target: Lake, symbol: str, *, end_ms: int | None = None) -> None:
+    """Everything but the candles of one symbol, as far as it is known when the bar before ``end_ms`` has closed."""
+    closed = None if end_ms is None else end_ms + 1
+    target.append_funding(source.funding(symbol, end_ms=end_ms), source="synthetic")
+    target.append_open_interest(symbol, *source.open_interest(symbol, end_ms=end_ms), source="synthetic")
+    target.append_mark(source.mark(symbol, end_ms=closed), source="synthetic")
+    target.append_taker(source.taker(symbol, TIMEFRAME, end_ms=end_ms), source="synthetic")
 
 
 def training_inputs(market: SmallMarket) -> list[BarInputs]:

@@ -5,6 +5,7 @@ from functools import cache
 
 from infra.sources import ExchangeOptions, ExchangeSource, FetchRequest, Kind, synthetic_market
 from market.timeframe import DAY_MS
+from tasks.fetch_plan import period_of
 from tests.infra.lake_data import FIVE, JANUARY_31
 from tests.loopback_exchange import LoopbackExchange, LoopbackMarket
 
@@ -13,8 +14,18 @@ NOW = JANUARY_31 + (DAYS - 1) * DAY_MS + 100_000
 CLOSED = (NOW - 5000) // FIVE.ms * FIVE.ms  # the end of the last bar that has closed by NOW
 NAMES = {"BTCUSDT": "SYNBTCUSDT", "ETHUSDT": "SYNETHUSDT"}
 PATHS = {
-    "binanceusdm": {Kind.CANDLES: "klines", Kind.FUNDING: "fundingRate", Kind.OPEN_INTEREST: "openInterestHist"},
-    "bybit": {Kind.CANDLES: "kline", Kind.FUNDING: "funding/history", Kind.OPEN_INTEREST: "open-interest"},
+    "binanceusdm": {
+        Kind.CANDLES: "klines",
+        Kind.FUNDING: "fundingRate",
+        Kind.OPEN_INTEREST: "openInterestHist",
+        Kind.MARK: "markPriceKlines",
+    },
+    "bybit": {
+        Kind.CANDLES: "kline",
+        Kind.FUNDING: "funding/history",
+        Kind.OPEN_INTEREST: "open-interest",
+        Kind.MARK: "mark-price-kline",
+    },
 }
 
 
@@ -25,7 +36,7 @@ def market(symbol="BTCUSDT"):
     made = synthetic_market((name,), timeframe=FIVE, start_ms=JANUARY_31, days=DAYS, seed=3)[name]
     named = {
         kind: dataclasses.replace(getattr(made, kind), symbol=symbol)
-        for kind in ("candles", "funding", "open_interest")
+        for kind in ("candles", "funding", "open_interest", "mark")
     }
     return LoopbackMarket(**named)
 
@@ -45,7 +56,8 @@ def source(url, exchange="binanceusdm", **kwargs):
 
 def ask(kind=Kind.CANDLES, symbol="BTCUSDT", start=JANUARY_31, end=NOW):
     """A request for everything, unless told otherwise."""
-    return FetchRequest(symbol=symbol, kind=kind, timeframe=FIVE, start_ms=start, end_ms=end)
+    timeframe = period_of(kind, FIVE)
+    return FetchRequest(symbol=symbol, kind=kind, timeframe=timeframe, start_ms=start, end_ms=end)
 
 
 def fetch(url, *requests, exchange="binanceusdm", now_ms=None, **kwargs):

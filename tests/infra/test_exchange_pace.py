@@ -77,7 +77,7 @@ def test_a_run_for_a_hundred_symbols_starts_at_once():
     """Its hundred calls of weight one fit into the credit, and so do a hundred for funding."""
     lanes = lanes_of("binanceusdm", concurrency=32)
     set_limits(lanes, exchange="binanceusdm", announced={}, share=0.95)
-    for kind in Kind:
+    for kind in (Kind.CANDLES, Kind.FUNDING, Kind.OPEN_INTEREST):
         times = starts(lanes[kind].pace, np.ones(100))
         assert times[-1] - times[0] < 1e-6
 
@@ -99,6 +99,13 @@ def test_kinds_limited_apart_are_paced_apart(kind, limit, window_s):
     costs = np.ones(3 * limit // 2)
     times = starts(lanes[kind].pace, costs)
     assert 0.75 * limit <= most_in_window(times, costs, window_s) <= limit + 1e-6
+
+
+def test_mark_prices_are_paced_with_candles():
+    """Their calls count against the same weight at Binance."""
+    lanes = lanes_of("binanceusdm", concurrency=32)
+    assert lanes[Kind.MARK] is lanes[Kind.CANDLES]
+    assert len({id(lane) for lane in lanes.values()}) == 3
 
 
 def test_bybit_has_one_limit_for_everything():

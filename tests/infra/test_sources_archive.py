@@ -26,7 +26,8 @@ def klines(bars, *, header=True, unit=1, count=7):
     for i, time in enumerate(bars.open_time.tolist()):
         values = [repr(float(getattr(bars, name)[i])) for name in ("open", "high", "low", "close", "volume")]
         closed = (time + bars.timeframe.ms) * unit - 1
-        lines.append(",".join([str(time * unit), *values, str(closed), "1.5", str(count), "0.5", "0.7", "0"]))
+        bought = repr(float(bars.volume[i]) * 0.25)
+        lines.append(",".join([str(time * unit), *values, str(closed), "1.5", str(count), bought, "0.7", "0"]))
     return "\n".join(lines) + "\n"
 
 

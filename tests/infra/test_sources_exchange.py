@@ -14,9 +14,11 @@ from infra.sources.exchange import DelistedError, VenueClosedError
 from infra.sources.exchange_pages import Moment, page_windows, reach_of
 from market.funding import FundingStamps
 from market.timeframe import DAY_MS, HOUR_MS
-from tests.infra.exchange_data import CLOSED, NAMES, NOW, ask, fetch, market, source, venue
+from tasks.fetch_plan import ASKED
+from tests.infra.exchange_data import CLOSED, NAMES, NOW, PATHS, ask, fetch, market, source, venue
 from tests.infra.lake_data import FIVE, JANUARY_31, same
-from tests.loopback_exchange import BinanceLimits, BybitLimits, Fault, run_in_thread
+from tests.loopback_exchange import BinanceLimits, BybitLimits, Fault, FaultKind, run_in_thread
+from tests.loopback_exchange.markets import taker_buys
 
 pytestmark = pytest.mark.integration
 
@@ -53,20 +55,71 @@ def test_closed_candles_arrive_whole_over_several_pages(shop, tmp_path, exchange
 def test_many_requests_share_one_client_and_come_back_in_order(shop, exchange):
     """Every kind of both symbols; an unknown symbol fails alone, with the near name and a type of its own."""
     venue_, url = shop
-    requests = [ask(kind, symbol) for symbol in (*NAMES, "BTCUSTD") for kind in Kind]
+    requests = [ask(kind, symbol) for symbol in (*NAMES, "BTCUSTD") for kind in ASKED]
     arrived = []
     with source(url, exchange).session() as session:
         results = session.collect(requests, on_result=arrived.append)
     assert [result.request for result in results] == requests
     assert len(arrived) == len(requests)
-    funding, held = market().funding, market().open_interest
+    funding, held, mark = market().funding, market().open_interest, market().mark
     assert results[1].values.rate.tolist() == funding.rate[funding.time < NOW].tolist()
     assert results[2].values.value.tolist() == held.value[held.time < NOW].tolist()
-    assert all(result.error is None for result in results[:6])
-    assert all(isinstance(result.error, DelistedError) for result in results[6:])
-    assert "lists no perpetual BTCUSTD" in str(results[6].error)
-    assert "did you mean BTCUSDT" in str(results[6].error)
+    assert results[3].values.price.tolist() == mark.price[mark.time < NOW].tolist()
+    assert all(result.error is None for result in results[:8])
+    assert all(isinstance(result.error, DelistedError) for result in results[8:])
+    assert "lists no perpetual BTCUSTD" in str(results[8].error)
+    assert "did you mean BTCUSDT" in str(results[8].error)
     assert venue_.count("exchangeInfo") + venue_.count("instruments-info") <= 2
+
+
+@both
+@pytest.mark.parametrize("fault", [None, FaultKind.SHORT, FaultKind.DUPLICATE, FaultKind.DISORDER, FaultKind.CONFLICT])
+def test_mark_prices_of_closed_hours_arrive_whole(shop, exchange, fault):
+    """Named by the close of their hour, without the one that forms, whatever is wrong with the first answer."""
+    venue_, url = shop
+    path = PATHS[exchange][Kind.MARK]
+    venue_.faults += [] if fault is None else [Fault(path=path, kind=fault)]
+    mark = market().mark
+    seen = mark.time <= NOW - 5000
+    assert mark.time[seen][-1] + HOUR_MS > NOW, "an hour forms"
+    (result,) = fetch(url, ask(Kind.MARK, end=NOW + DAY_MS), exchange=exchange)
+    assert result.values.time.tolist() == mark.time[seen].tolist()
+    assert result.values.price.tobytes() == mark.price[seen].tobytes()
+    assert result.answered == (JANUARY_31, int(mark.time[seen][-1]) + 1)
+    assert venue_.count(path) == (2 if fault in (FaultKind.SHORT, FaultKind.CONFLICT) else 1)
+
+
+def test_the_newest_mark_price_costs_a_weight_of_one(shop):
+    """And before the settle delay is over it is not asked for at all."""
+    venue_, url = shop
+    hour = NOW // HOUR_MS * HOUR_MS
+    before = venue_.binance_limits.total_weight
+    (result,) = fetch(url, ask(Kind.MARK, start=hour - HOUR_MS + 1))
+    assert result.values.time.tolist() == [hour]
+    assert venue_.binance_limits.total_weight - before == 1 + 2  # and the list of markets, and the time
+    (early,) = fetch(url, ask(Kind.MARK, start=hour - HOUR_MS + 1), now_ms=hour + 4999)
+    assert (early.values.time.size, early.answered) == (0, (hour - HOUR_MS + 1, hour - HOUR_MS + 1))
+    assert venue_.count("markPriceKlines") == 1
+
+
+def test_takers_shares_come_with_the_candles_of_a_venue_that_tells_them(shop):
+    """Binance's tenth column over its sixth, of closed bars alone and without a call of its own; Bybit has none."""
+    venue_, url = shop
+    (result,) = fetch(url, ask(start=CLOSED - 40 * FIVE.ms))
+    bars = result.values
+    assert venue_.count("klines") == 1
+    assert result.taker.open_time.tolist() == bars.open_time.tolist()
+    share = taker_buys(bars.high, bars.low, bars.close, bars.volume) / bars.volume
+    assert result.taker.share.tobytes() == share.tobytes()
+    assert result.taker.share.std() > 0.05
+    assert fetch(url, ask(start=CLOSED - 40 * FIVE.ms), exchange="bybit")[0].taker is None
+
+
+@both
+def test_a_venue_is_not_asked_for_takers_alone(shop, exchange):
+    """They come with candles or not at all; such a request is a mistake of ours."""
+    (result,) = fetch(shop[1], ask(Kind.TAKER), exchange=exchange)
+    assert "was asked for taker alone" in str(result.error)
 
 
 def test_what_a_venue_forgot_is_not_answered_for(shop):

@@ -12,7 +12,7 @@ from pyarrow import feather
 from infra.errors import SourceError
 from infra.sources import FetchRequest, FileSource, Kind
 from market.errors import CandleError, FundingError, MarketError
-from market.timeframe import Timeframe
+from market.timeframe import HOUR_MS, Timeframe
 from tests.infra.lake_data import FIVE, JANUARY_31, same, walk
 from tests.real_data import real_data_dir
 
@@ -48,12 +48,15 @@ def csv_text(bars, times=None, header="timestamp,open,high,low,close,volume"):
 
 
 def test_the_layout_by_kind_is_read(tmp_path):
-    """Candles, funding and open interest of one folder; mark prices and notes are left alone."""
-    for folder in ("candles_5m", "funding", "open_interest_5m", "mark_1h"):
+    """Each kind of one folder; mark candles longer than an hour, which measure too seldom, and notes are left alone."""
+    for folder in ("candles_5m", "funding", "open_interest_5m", "mark_1h", "mark_8h"):
         (tmp_path / folder).mkdir()
     bars = walk(50)
     pq.write_table(table(bars), tmp_path / "candles_5m" / "BTCUSDT.parquet")
-    pq.write_table(table(bars), tmp_path / "mark_1h" / "BTCUSDT.parquet")
+    hours = pa.array(JANUARY_31 + np.arange(3) * HOUR_MS).cast(pa.timestamp("ms"))
+    for folder, price in (("mark_1h", 100.0), ("mark_8h", 800.0)):
+        marks = pa.table({"timestamp": hours, "open": [1.0] * 3, "close": [price, price + 1, price + 2]})
+        pq.write_table(marks, tmp_path / folder / "BTCUSDT.parquet")
     times = pa.array([JANUARY_31, JANUARY_31 + 13, JANUARY_31 + 13]).cast(pa.timestamp("ms"))
     rates = pa.table({"timestamp": times[:2], "funding_rate": [1e-4, -1e-4]})
     pq.write_table(rates, tmp_path / "funding" / "BTCUSDT.parquet")
@@ -69,6 +72,10 @@ def test_the_layout_by_kind_is_read(tmp_path):
     assert history.open_interest is not None
     assert history.open_interest.time.tolist() == [JANUARY_31, JANUARY_31 + 13]
     assert history.open_interest.value.tolist() == [0.0, 3.0]
+    assert history.mark is not None
+    assert (history.mark.time - JANUARY_31).tolist() == [HOUR_MS, 2 * HOUR_MS, 3 * HOUR_MS], "named by the close"
+    assert history.mark.price.tolist() == [100.0, 101.0, 102.0]
+    assert history.taker is None
 
 
 @pytest.mark.parametrize("below", ["", "futures"])
@@ -79,7 +86,8 @@ def test_the_freqtrade_layout_is_read(tmp_path, below):
     bars = walk(50)
     aware = pa.array(bars.open_time).cast(pa.timestamp("ms", tz="UTC"))
     feather.write_feather(table(bars, times=aware, name="date"), folder / "BTC_USDT_USDT-5m-futures.feather")
-    feather.write_feather(table(bars, times=aware, name="date").slice(0, 12), folder / "BTC_USDT_USDT-8h-mark.feather")
+    feather.write_feather(table(bars, times=aware, name="date"), folder / "BTC_USDT_USDT-8h-mark.feather")
+    feather.write_feather(table(bars, times=aware, name="date"), folder / "BTC_USDT_USDT-5m-mark.feather")
     hours = pa.array(JANUARY_31 + np.arange(3) * 8 * 3_600_000).cast(pa.timestamp("ms", tz="UTC"))
     funding = pa.table({"date": hours, "open": [1e-4, 2e-4, 3e-4], "close": [0.0, 0.0, 0.0]})
     feather.write_feather(funding, folder / "BTC_USDT_USDT-8h-funding_rate.feather")
@@ -89,6 +97,11 @@ def test_the_freqtrade_layout_is_read(tmp_path, below):
     stamps = source.funding("BTCUSDT")
     assert stamps is not None
     assert stamps.rate.tolist() == [1e-4, 2e-4, 3e-4]
+    marks = source.mark("BTCUSDT")
+    assert marks.time.tolist() == [JANUARY_31 + hours * HOUR_MS for hours in (1, 2, 3, 4)], (
+        "shorter bars close there too"
+    )
+    assert marks.price.tolist() == bars.close[11::12].tolist()
 
 
 def test_spot_and_futures_of_one_symbol_in_one_place_are_refused(tmp_path):

@@ -8,9 +8,13 @@ from infra.lake import Lake
 from infra.open_interest import check_open_interest
 from infra.sources import FetchRequest, Kind, SyntheticSource, synthetic_market, synthetic_symbols
 from infra.sources.synthetic_kernel import DRAWS, symbol_path
+from market.basis import basis_on_grid, check_mark
 from market.candles import check_candles
 from market.funding import check_funding, funding_on_grid
+from market.grid import to_grid
+from market.taker_flow import check_taker, taker_on_grid
 from market.timeframe import DAY_MS, HOUR_MS, Timeframe
+from tasks.market_values import append
 from tests.infra.lake_data import FIVE, JANUARY_31, same
 
 PINNED = [59941.1, 59507.2, 60442.5]
@@ -42,6 +46,8 @@ def test_more_days_only_append():
         assert int(long[name].funding.time[n]) == end
         held = history.open_interest.value
         assert held.tobytes() == long[name].open_interest.value[: held.size].tobytes()
+        assert history.mark.price.tobytes() == long[name].mark.price[: history.mark.price.size].tobytes()
+        assert history.taker.share.tobytes() == long[name].taker.share[: history.taker.share.size].tobytes()
 
 
 def test_more_symbols_change_nothing_for_the_others():
@@ -65,6 +71,8 @@ def test_bars_funding_and_open_interest_keep_every_rule(name):
         check_candles(history.candles)
         check_funding(history.funding)
         check_open_interest(history.open_interest)
+        check_mark(history.mark)
+        check_taker(history.taker)
         assert len(history.candles) == 40 * timeframe.bars_per_day
         assert (np.diff(history.candles.open_time) == timeframe.ms).all()
         assert (history.funding.time % (8 * HOUR_MS) == 0).all()
@@ -73,6 +81,23 @@ def test_bars_funding_and_open_interest_keep_every_rule(name):
         first = timeframe.index_of(JANUARY_31)
         grid = funding_on_grid(history.funding, timeframe=timeframe, first_index=first, n=len(history.candles))
         assert grid.known.all()
+
+
+def test_the_mark_price_is_near_and_takers_buy_what_rises():
+    """A mark price each hour, a basis of some hundredths of a percent like funding's; a share for every bar."""
+    history = market(days=40)["SYNETHUSDT"]
+    grid = to_grid(history.candles)
+    assert history.mark.time.tolist() == list(range(JANUARY_31 + HOUR_MS, JANUARY_31 + 40 * DAY_MS + 1, HOUR_MS))
+    basis = basis_on_grid(history.mark, grid)
+    assert 5e-5 < np.nanstd(basis) < 1e-3
+    settled = funding_on_grid(history.funding, timeframe=FIVE, first_index=grid.first_index, n=len(grid)).last_rate
+    known = ~np.isnan(basis)
+    assert np.corrcoef(basis[known], settled[known])[0, 1] > 0.1
+    share = taker_on_grid(history.taker, grid)
+    assert not np.isnan(share[grid.volume > 0]).any()
+    returns = np.log(history.candles.close / history.candles.open)
+    assert np.corrcoef(share, returns)[0, 1] > 0.4
+    assert abs(np.corrcoef(share[:-1], returns[1:])[0, 1]) < 0.1
 
 
 def test_it_moves_like_a_market():
@@ -139,7 +164,9 @@ def test_as_a_source_it_answers_requests_and_enters_the_lake_marked(tmp_path):
             lake.append_funding(values, source=source.name)
             assert values.time.size == 12
         else:
-            lake.append_open_interest("SYNETHUSDT", values.time, values.value, source=source.name)
+            append(lake, values, source.name)
+    assert lake.mark("SYNETHUSDT").time.tolist() == list(range(JANUARY_31 + DAY_MS, end, HOUR_MS))
+    assert lake.taker("SYNETHUSDT", FIVE).open_time.size == 4 * 288
     assert lake.snapshot(["SYNETHUSDT"], FIVE).synthetic
     before = FetchRequest(symbol="SYNETHUSDT", kind=Kind.CANDLES, timeframe=FIVE, start_ms=0, end_ms=JANUARY_31)
     assert list(source.fetch(before)) == []

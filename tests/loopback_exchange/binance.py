@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from infra.open_interest import OpenInterestStamps
+from market.basis import MarkStamps
 from market.candles import Candles, Floats, Ints
 from market.errors import MarketError
 from market.symbols import ccxt_symbol
-from market.timeframe import DAY_MS, Timeframe
+from market.timeframe import DAY_MS, HOUR_MS, Timeframe
 from tests.loopback_exchange.limits import Refusal
-from tests.loopback_exchange.markets import LoopbackMarket, day_before, happened
+from tests.loopback_exchange.markets import LoopbackMarket, day_before, happened, taker_buys
 from tests.loopback_exchange.texts import Rows, rows_of, ticks
 from tests.loopback_exchange.venue import LoopbackExchange, Reply
 
@@ -53,6 +54,8 @@ def refused(exchange: LoopbackExchange, refusal: Refusal, code: int | None = Non
 
 def conflicting(row: Any) -> Any:
     """The same moment with other values."""
+    if isinstance(row, list) and row[5] == "0":
+        return [*row[:4], repr(float(row[4]) + 1.0), *row[5:]]
     if isinstance(row, list):
         low = float(row[3])
         return [row[0], row[1], row[2], row[3], repr(low), repr(float(row[5]) + 1.0), *row[6:]]
@@ -151,7 +154,8 @@ def _kline_texts(times: Ints, timeframe: Timeframe, o: Floats, h: Floats, l: Flo
     turnover = np.round(v * (h + l) / 2, 4)
     trades = np.ceil(np.sqrt(v)).astype(np.int64)
     start = ("[", times, ',"', o, '","', h, '","', l, '","', c, '","', v, '",')
-    rest = (times + timeframe.ms - 1, ',"', turnover, '",', trades, ',"', v / 2, '","', turnover / 2, '","0"]')
+    rest = (times + timeframe.ms - 1, ',"', turnover, '",', trades, ',"', taker_buys(h, l, c, v), '","')
+    rest += (turnover / 2, '","0"]')
     return rows_of(*start, *rest)
 
 
@@ -159,6 +163,32 @@ def _kline(candles: Candles, row: int, share: float) -> bytes:
     values = (np.array([value]) for value in happened(candles, row, share))
     one = _kline_texts(candles.open_time[row : row + 1], candles.timeframe, *values)
     return one.join(np.array([0]), {})
+
+
+def _marks(exchange: LoopbackExchange, query: Query) -> Reply:
+    market = _market(exchange, query)
+    start, end, limit = _window(query, default=500, most=1500)
+    if query.get("interval") != "1h":
+        raise _WrongError(-1120, "Invalid interval.")
+    stamps = market.mark
+    if stamps is None:
+        return Reply(head=b"[", rows=b"", tail=b"]")
+    rows: Rows = exchange.texts.get(market, "binance marks", lambda: _mark_texts(stamps.time, stamps.price))
+    picked, forming = exchange.pick_marks(market, start_ms=start, end_ms=end, limit=limit, oldest=start is not None)
+    others = {} if forming is None else {forming: _forming_mark(stamps, forming)}
+    return Reply(head=b"[", rows=rows.join(picked, others), tail=b"]")
+
+
+def _mark_texts(times: Ints, price: Floats) -> Rows:
+    """Twelve fields as those of klines; there is no volume, and the venue counts ticks where klines have trades."""
+    prices = ('"', price, '","', price, '","', price, '","', price, '",')
+    return rows_of("[", times - HOUR_MS, ",", *prices, '"0",', times - 1, ',"0",3600,"0","0","0"]')
+
+
+def _forming_mark(stamps: MarkStamps, row: int) -> bytes:
+    """Another price than the final one."""
+    now = _mark_texts(stamps.time[row : row + 1], np.round(stamps.price[row : row + 1] * 1.01, 8))
+    return now.join(np.array([0]), {})
 
 
 def _funding(exchange: LoopbackExchange, query: Query) -> Reply:
@@ -263,7 +293,7 @@ def _window(query: Query, *, default: int, most: int) -> tuple[int | None, int |
 
 
 def _weight(path: str, query: Query) -> int:
-    if path.endswith("/klines"):
+    if path.endswith(("/klines", "/markPriceKlines")):
         limit = int(query.get("limit", 500)) if query.get("limit", "500").isdigit() else 500
         return 1 if limit < 100 else 2 if limit < 500 else 5 if limit <= 1000 else 10
     return 40 if path.endswith("/ticker/24hr") and "symbol" not in query else 1
@@ -275,6 +305,7 @@ ROUTES: dict[str, Callable[[LoopbackExchange, Query], Reply]] = {
         "/fapi/v1/time": _time,
         "/fapi/v1/exchangeInfo": _exchange_info,
         "/fapi/v1/klines": _klines,
+        "/fapi/v1/markPriceKlines": _marks,
         "/fapi/v1/fundingRate": _funding,
         "/fapi/v1/ticker/24hr": _ticker,
         "/futures/data/openInterestHist": _open_interest,

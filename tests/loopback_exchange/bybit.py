@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from market.basis import MarkStamps
 from market.candles import Candles, Floats, Ints
 from market.errors import MarketError
 from market.symbols import ccxt_symbol
@@ -22,6 +23,7 @@ from tests.loopback_exchange.venue import LoopbackExchange, Reply
 __all__ = ["ROUTES", "admit", "conflicting", "refused"]
 
 Query = Mapping[str, str]
+_MARK_FIELDS = 5
 _PERIODS = ("5min", "15min", "30min", "1h", "4h", "1d")
 
 
@@ -49,6 +51,8 @@ def refused(exchange: LoopbackExchange, refusal: Refusal, code: int | None = Non
 def conflicting(row: Any) -> Any:
     """The same moment with other values."""
     if isinstance(row, list):
+        if len(row) <= _MARK_FIELDS:
+            return [*row[:4], repr(float(row[4]) + 1.0)]
         return [*row[:4], row[3], repr(float(row[5]) + 1.0), *row[6:]]
     name = "fundingRate" if "fundingRate" in row else "openInterest"
     return row | {name: repr(float(row[name]) + 0.001)}
@@ -151,6 +155,35 @@ def _kline_texts(times: Ints, o: Floats, h: Floats, l: Floats, c: Floats, v: Flo
 def _kline(candles: Candles, row: int, share: float) -> bytes:
     values = (np.array([value]) for value in happened(candles, row, share))
     return _kline_texts(candles.open_time[row : row + 1], *values).join(np.array([0]), {})
+
+
+def _marks(exchange: LoopbackExchange, query: Query) -> Reply:
+    market = _market(exchange, query)
+    start, end, limit = _window(query, "start", "end", default=200, most=1000)
+    if query.get("interval") != "60":
+        raise _WrongError("params error: Interval Invalid")
+    stamps, result = market.mark, f'"symbol":"{query["symbol"]}","category":"linear"'
+    if stamps is None:
+        return _rows(exchange, b"", result)
+    if start is not None:
+        start = start // HOUR_MS * HOUR_MS  # the bar that contains the start comes too
+    oldest = start is not None and end is None
+    picked, forming = exchange.pick_marks(market, start_ms=start, end_ms=end, limit=limit, oldest=oldest)
+    last = stamps.time.size - 1
+    rows: Rows = exchange.texts.get(market, "bybit marks", lambda: _mark_texts(stamps.time, stamps.price))
+    others = {} if forming is None else {last - forming: _forming_mark(stamps, forming)}
+    return _rows(exchange, rows.join(last - picked[::-1], others), result)
+
+
+def _mark_texts(times: Ints, price: Floats) -> Rows:
+    parts = ('["', times - HOUR_MS, '","', price, '","', price, '","', price, '","', price, '"]')
+    return rows_of(*parts, newest_first=True)
+
+
+def _forming_mark(stamps: MarkStamps, row: int) -> bytes:
+    """Another price than the final one."""
+    now = _mark_texts(stamps.time[row : row + 1], np.round(stamps.price[row : row + 1] * 1.01, 8))
+    return now.join(np.array([0]), {})
 
 
 def _funding(exchange: LoopbackExchange, query: Query) -> Reply:
@@ -270,6 +303,7 @@ ROUTES: dict[str, Callable[[LoopbackExchange, Query], Reply]] = {
         "/v5/market/time": _time,
         "/v5/market/instruments-info": _instruments,
         "/v5/market/kline": _klines,
+        "/v5/market/mark-price-kline": _marks,
         "/v5/market/funding/history": _funding,
         "/v5/market/open-interest": _open_interest,
         "/v5/market/tickers": _tickers,

@@ -1,9 +1,9 @@
 """Which histories does a venue started by hand serve?
 
-Real candles, funding and open interest of folders laid out like ``../shared/data`` (``candles_5m/BTCUSDT.parquet``
-beside ``funding`` and ``open_interest_5m``), read as they are: nothing is checked or repaired, because a venue's own
-errors are what a client must survive. Without a folder, synthetic markets under names that look real, which must never
-be taken for real ones.
+Real candles, funding, open interest and mark prices of folders laid out like ``../shared/data``
+(``candles_5m/BTCUSDT.parquet`` beside ``funding``, ``open_interest_5m`` and ``mark_1h``), read as they are: nothing is
+checked or repaired, because a venue's own errors are what a client must survive. Without a folder, synthetic markets
+under names that look real, which must never be taken for real ones.
 """
 
 import dataclasses
@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from infra.open_interest import OpenInterestStamps
+from market.basis import MarkStamps
 from market.candles import Candles
 from market.funding import FundingStamps
-from market.timeframe import DAY_MS, Timeframe
+from market.timeframe import DAY_MS, HOUR_MS, Timeframe
 from tests.loopback_exchange.markets import LoopbackMarket
 
 __all__ = ["real_markets", "synthetic_markets"]
@@ -31,12 +32,14 @@ def real_markets(
     candles = _found(folders, (f"candles_{timeframe.name}", f"klines_{timeframe.name}"))
     funding = _found(folders, ("funding",))
     interest = _found(folders, (f"open_interest_{timeframe.name}",))
+    marks = _found(folders, ("mark_1h",))
     names = sorted(candles) if symbols is None else [name for name in symbols if name in candles]
     return {
         name: LoopbackMarket(
             candles=_candles(candles[name], name, timeframe),
             funding=_funding(funding[name], name) if name in funding else None,
             open_interest=_interest(interest[name], name) if name in interest else None,
+            mark=_mark(marks[name], name) if name in marks else None,
         )
         for name in names
     }
@@ -56,6 +59,7 @@ def synthetic_markets(
             candles=dataclasses.replace(history.candles, symbol=name.removeprefix("SYN")),
             funding=history.funding,
             open_interest=history.open_interest,
+            mark=history.mark,
         )
         for name, history in made.items()
     }
@@ -90,3 +94,8 @@ def _funding(path: Path, symbol: str) -> FundingStamps:
 def _interest(path: Path, symbol: str) -> OpenInterestStamps:
     times, (value,) = _columns(path, ["open_interest"])
     return OpenInterestStamps(symbol=symbol, time=times, value=value)
+
+
+def _mark(path: Path, symbol: str) -> MarkStamps:
+    times, (price,) = _columns(path, ["close"])
+    return MarkStamps(symbol=symbol, time=times + HOUR_MS, price=price)

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from infra.open_interest import OpenInterestStamps
-from market.candles import Candles, Ints
+from market.basis import MarkStamps
+from market.candles import Candles, Floats, Ints
 from market.funding import FundingStamps
 from market.timeframe import DAY_MS, Timeframe
 
-__all__ = ["EARLY", "Day", "Hole", "LoopbackMarket", "Revision", "day_before", "happened", "resampled"]
+__all__ = ["EARLY", "Day", "Hole", "LoopbackMarket", "Revision", "day_before", "happened", "resampled", "taker_buys"]
 
 EARLY = 0.9  # the share of a closed bar's happenings that its first answer knows of, before the venue revises it
 
@@ -57,6 +58,7 @@ class LoopbackMarket:
     candles: Candles
     funding: FundingStamps | None = None
     open_interest: OpenInterestStamps | None = None
+    mark: MarkStamps | None = None
     listed_ms: int | None = None
     delisted_ms: int | None = None
     removed_ms: int | None = None
@@ -113,6 +115,13 @@ def happened(candles: Candles, row: int, share: float) -> tuple[float, float, fl
         now,
         round(share * volume, 8),
     )
+
+
+def taker_buys(high: Floats, low: Floats, close: Floats, volume: Floats) -> Floats:
+    """What takers bought of bars, by where these closed between low and high: a quarter to three quarters."""
+    width = high - low
+    place = np.divide(close - low, width, out=np.full(width.shape, 0.5), where=width > 0)
+    return np.round((0.25 + 0.5 * place) * volume, 8)
 
 
 def resampled(candles: Candles, timeframe: Timeframe) -> Candles:

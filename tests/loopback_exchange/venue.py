@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from market.candles import Candles, Ints
-from market.timeframe import Timeframe
+from market.timeframe import HOUR_MS, Timeframe
 from tests.loopback_exchange.faults import Fault
 from tests.loopback_exchange.limits import BinanceLimits, BybitLimits
 from tests.loopback_exchange.markets import LoopbackMarket, resampled
@@ -175,6 +175,19 @@ class LoopbackExchange:
         if period is not None and period.ms > market.candles.timeframe.ms:
             rows = rows[times[rows] % period.ms == 0]
         return rows[:limit] if oldest else rows[max(rows.size - limit, 0) :]
+
+    def pick_marks(
+        self, market: LoopbackMarket, *, start_ms: int | None, end_ms: int | None, limit: int, oldest: bool
+    ) -> tuple[Ints, int | None]:
+        """Positions of the mark candles that open in this window, seen by now, and which of them still forms."""
+        assert market.mark is not None, "the caller has looked"
+        rows = self.pick_stamps(
+            market, market.mark.time - HOUR_MS, start_ms=start_ms, end_ms=end_ms, limit=limit, oldest=oldest
+        )
+        if market.delisted_ms is not None:
+            rows = rows[market.mark.time[rows] <= market.delisted_ms]
+        forming = rows.size > 0 and int(market.mark.time[rows[-1]]) > self.serves_ms
+        return rows, int(rows[-1]) if forming else None
 
     def _outside_holes(self, market: LoopbackMarket, candles: Candles, rows: Ints, start_ms: int, end_ms: int) -> Ints:
         for number, hole in enumerate(market.holes):

@@ -11,7 +11,16 @@ from market.timeframe import HOUR_MS
 from serving.errors import MarketViewError
 from serving.lake_inputs import batch_inputs
 from serving.market_view import DECISION_DELAY_MS, MarketView
-from tests.fakes.small_market import END_INDEX, FIRST_INDEX, SYMBOLS, TIMEFRAME, WARMUP, SmallMarket, small_market
+from tests.fakes.small_market import (
+    END_INDEX,
+    FIRST_INDEX,
+    SYMBOLS,
+    TIMEFRAME,
+    WARMUP,
+    SmallMarket,
+    copy_stamps,
+    small_market,
+)
 
 START = 10_046 * 576 - 6  # six bars before a block boundary
 
@@ -109,8 +118,7 @@ def test_late_and_missing_bars_are_gaps_until_they_arrive(tmp_path):
             name: getattr(candles, name)[kept] for name in ("open_time", "open", "high", "low", "close", "volume")
         }
         market.lake.append_candles(Candles(symbol=symbol, timeframe=TIMEFRAME, **columns), source="synthetic")
-        market.lake.append_funding(whole.lake.funding(symbol), source="synthetic")
-        market.lake.append_open_interest(symbol, *whole.lake.open_interest(symbol), source="synthetic")
+        copy_stamps(whole.lake, market.lake, symbol)
     late = whole.lake.candles(
         SYMBOLS[1],
         TIMEFRAME,

@@ -12,7 +12,7 @@ from serving.halt import set_halt
 from serving.lineup import Lineup
 from serving.states import State, state_of
 from serving.worker import serve_forever, serve_once
-from tests.fakes.small_market import SYMBOLS, TIMEFRAME, TRAIN_END, SmallMarket
+from tests.fakes.small_market import SYMBOLS, TIMEFRAME, TRAIN_END, SmallMarket, copy_stamps
 from tests.serving.replays import lineup_of, plan_for, said
 
 AT = TRAIN_END + 20
@@ -92,9 +92,7 @@ def _short_lake(market: SmallMarket, root: Path, last_index: int) -> Lake:
     for symbol in SYMBOLS:
         end = TIMEFRAME.open_time(last_index + 1)
         lake.append_candles(market.lake.candles(symbol, TIMEFRAME, end_ms=end), source="synthetic")
-        lake.append_funding(market.lake.funding(symbol, end_ms=end), source="synthetic")
-        times, values = market.lake.open_interest(symbol, end_ms=end)
-        lake.append_open_interest(symbol, times, values, source="synthetic")
+        copy_stamps(market.lake, lake, symbol, end_ms=end)
     return lake
 
 

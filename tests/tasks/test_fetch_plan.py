@@ -5,6 +5,7 @@ from itertools import pairwise
 from infra.sources.protocol import FetchRequest, Kind
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS, Timeframe
 from tasks.fetch_plan import (
+    ASKED,
     Known,
     Window,
     backfill_requests,
@@ -33,9 +34,9 @@ def window(*, now_ms=NOW, start_ms=OLDEST, end_ms=None):
     )
 
 
-def answered(*, candles=CLOSED, funding=NOW, open_interest=NOW, in_lake=True):
+def answered(*, candles=CLOSED, funding=NOW, open_interest=NOW, mark=NOW, in_lake=True):
     """A market answered for from the oldest time on, up to these moments."""
-    ends = {Kind.CANDLES: candles, Kind.FUNDING: funding, Kind.OPEN_INTEREST: open_interest}
+    ends = {Kind.CANDLES: candles, Kind.FUNDING: funding, Kind.OPEN_INTEREST: open_interest, Kind.MARK: mark}
     return {"BTCUSDT": Known(in_lake=in_lake, answered={kind: [(OLDEST, end)] for kind, end in ends.items()})}
 
 
@@ -72,11 +73,12 @@ def test_what_failed_earlier_is_asked_for_as_well():
 
 
 def test_a_new_market_is_asked_for_from_the_oldest_time_on():
-    """All three kinds; and so is one whose files have gone from the lake, whatever was answered for it."""
+    """All kinds; and so is one whose files have gone from the lake, whatever was answered for it."""
     everything = [
         (Kind.CANDLES, OLDEST, CLOSED),
         (Kind.FUNDING, OLDEST, NOW + 1),
         (Kind.OPEN_INTEREST, OLDEST, NOW + 1),
+        (Kind.MARK, OLDEST, NOW - SETTLE + 1),
     ]
     for known in ({"BTCUSDT": Known(in_lake=False, answered={})}, answered(in_lake=False)):
         assert asked(collect_requests(known, window(), revise_bars=3)) == everything
@@ -98,10 +100,25 @@ def test_open_interest_is_asked_for_when_a_slot_has_closed():
         assert [(Kind.OPEN_INTEREST, end, NOW + 1)] * due == [one for one in found if one[0] is Kind.OPEN_INTEREST]
 
 
+def test_mark_prices_are_asked_for_once_an_hour():
+    """When an hour has closed and settled, and then not again for the rest of the next; always as hours."""
+    for now_ms, due in ((NOON + SETTLE - 1, False), (NOON + SETTLE, True), (NOW, True), (NOON + HOUR_MS - 1, True)):
+        known = answered(mark=NOON - HOUR_MS + 1, funding=now_ms + 1, open_interest=now_ms + 1)
+        found = collect_requests(known, window(now_ms=now_ms), revise_bars=3)
+        marks = [one for one in found if one.kind is Kind.MARK]
+        assert [(one.timeframe.name, one.end_ms) for one in marks] == [("1h", now_ms - SETTLE + 1)] * due
+    later = NOON + HOUR_MS + SETTLE - 1
+    known = answered(mark=NOON + 1, funding=later + 1, open_interest=later + 1)
+    assert {kind for kind, _, _ in asked(collect_requests(known, window(now_ms=later), revise_bars=3))} == {
+        Kind.CANDLES
+    }
+
+
 def test_a_backfill_leaves_out_what_was_answered_for_and_what_is_held():
     """Few held bars between two holes are asked for again, many are not; a second run asks for nothing."""
     bars = window(end_ms=NOON).candles[1]
-    nothing = {"BTCUSDT": Known(in_lake=True, answered={Kind.FUNDING: [(0, NOW)], Kind.OPEN_INTEREST: [(0, NOW)]})}
+    others = {kind: [(0, NOW)] for kind in (Kind.FUNDING, Kind.OPEN_INTEREST, Kind.MARK)}
+    nothing = {"BTCUSDT": Known(in_lake=True, answered=others)}
     few, many = (OLDEST + FIVE.ms, OLDEST + 21 * FIVE.ms), (OLDEST, OLDEST + 520 * FIVE.ms)
     one = backfill_requests(nothing, {"BTCUSDT": [few]}, window(end_ms=NOON))
     assert asked(one) == [(Kind.CANDLES, OLDEST, bars)]
@@ -113,14 +130,14 @@ def test_a_backfill_leaves_out_what_was_answered_for_and_what_is_held():
 def test_a_backfill_ends_where_time_does():
     """Whatever end was asked for, nothing of the future is."""
     found = backfill_requests({"BTCUSDT": Known(in_lake=False, answered={})}, {}, window(end_ms=NOW + DAY_MS))
-    assert [end for _, _, end in asked(found)] == [CLOSED, NOW + 1, NOW + 1]
+    assert [end for _, _, end in asked(found)] == [CLOSED, NOW + 1, NOW + 1, NOW - SETTLE + 1]
 
 
 def test_long_windows_are_cut_into_parts_that_meet():
     """Each is stored as it arrives; together they are the window, of ten thousand steps each at most."""
     start = NOON - 1000 * DAY_MS
     found = backfill_requests({"X": Known(in_lake=False, answered={})}, {}, window(start_ms=start, end_ms=NOON))
-    for kind in Kind:
+    for kind in ASKED:
         parts = [one for one in found if one.kind is kind]
         assert parts[0].start_ms == start
         assert all(left.end_ms == right.start_ms for left, right in pairwise(parts))

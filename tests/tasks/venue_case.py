@@ -16,12 +16,14 @@ from infra.fetched_windows import fetched_many
 from infra.gaps import open_gaps
 from infra.open_interest import OpenInterestStamps
 from infra.sources.exchange import ExchangeSource
+from market.basis import MarkStamps
 from market.funding import FundingStamps
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS
 from tasks.exchange import collect_from
 from tasks.venue import exchange_options
 from tests.infra.lake_data import FIVE, JANUARY_31, walk
 from tests.loopback_exchange import Fault, LoopbackExchange, LoopbackMarket
+from tests.loopback_exchange.markets import taker_buys
 
 __all__ = ["AFTER", "BEFORE", "DURING", "SYMBOLS", "Home", "market", "truth"]
 
@@ -46,6 +48,7 @@ def market(symbol: str, *, seed: int) -> LoopbackMarket:
         candles=bars,
         funding=FundingStamps(symbol=symbol, time=hours, rate=rates),
         open_interest=OpenInterestStamps(symbol=symbol, time=slots, value=held),
+        mark=MarkStamps(symbol=symbol, time=slots[11::12], price=np.round(bars.close[11::12] * 1.0005, 4)),
     )
 
 
@@ -98,17 +101,19 @@ class Home:
         ]
 
     def stored(self, symbol: str) -> tuple[bytes, ...]:
-        """Bars, settlements and open interest in the lake, as bytes."""
+        """Bars, settlements, open interest, mark prices and takers' shares in the lake, as bytes."""
         lake = self.app.lake
         bars, funding, held = lake.candles(symbol, FIVE), lake.funding(symbol), lake.open_interest(symbol)
+        mark, taker = lake.mark(symbol), lake.taker(symbol, FIVE)
         names = ("open_time", "open", "high", "low", "close", "volume")
         columns = [getattr(bars, name) for name in names] + [funding.time, funding.rate, *held]
+        columns += [mark.time, mark.price, taker.open_time, taker.share]
         return tuple(np.ascontiguousarray(column).tobytes() for column in columns)
 
     def assert_whole(self, now_ms: int, *, symbols: Iterable[str] = SYMBOLS) -> None:
         """The lake holds exactly what the venue has that is final at this moment, each once, and the ledger agrees."""
         for symbol in symbols:
-            expected = truth(self.exchange.markets[symbol], now_ms)
+            expected = truth(self.exchange.markets[symbol], now_ms, tells_takers=self.venue == "binanceusdm")
             for stored, wanted in zip(self.stored(symbol), expected, strict=True):
                 assert stored == wanted, symbol
             bars = self.app.lake.candles(symbol, FIVE).open_time
@@ -122,8 +127,8 @@ class Home:
             assert ends <= window[1] <= (now_ms - SETTLE_MS) // FIVE.ms * FIVE.ms
 
 
-def truth(held: LoopbackMarket, now_ms: int) -> tuple[bytes, ...]:
-    """What a perfect collector holds at this moment: closed bars, settlements and open interest up to now."""
+def truth(held: LoopbackMarket, now_ms: int, *, tells_takers: bool = True) -> tuple[bytes, ...]:
+    """What a perfect collector holds at this moment: what is closed of bars and hours, and stamps up to now."""
     last = now_ms if held.delisted_ms is None else min(now_ms, held.delisted_ms - 1)
     closed = held.candles.between(None, (now_ms - SETTLE_MS) // FIVE.ms * FIVE.ms).between(None, last + 1)
     names = ("open_time", "open", "high", "low", "close", "volume")
@@ -131,4 +136,9 @@ def truth(held: LoopbackMarket, now_ms: int) -> tuple[bytes, ...]:
     for stamps, value in ((held.funding, "rate"), (held.open_interest, "value")):
         seen = stamps.time <= last
         columns += [stamps.time[seen], getattr(stamps, value)[seen]]
+    seen = held.mark.time <= min(now_ms - SETTLE_MS, last + 1)
+    columns += [held.mark.time[seen], held.mark.price[seen]]
+    told = (closed.volume > 0) & tells_takers
+    bought = taker_buys(closed.high, closed.low, closed.close, closed.volume)
+    columns += [closed.open_time[told], bought[told] / closed.volume[told]]
     return tuple(np.ascontiguousarray(column).tobytes() for column in columns)
