@@ -32,6 +32,11 @@ class FeatureDefinition:
 _RSI = "Wilder 1978, sec. VI, with simple means"
 _ATR = "Wilder 1978, sec. III, with simple means"
 _DMI = "Wilder 1978, sec. IV, with simple means"
+_COMPOUND = "Campbell, Lo & MacKinlay 1997, sec. 1.4"
+_AVERAGES = "Murphy 1999, ch. 9"
+_RATES = "Murphy 1999, ch. 10"
+_INTEREST = "after Murphy 1999, ch. 7"
+_PERPETUAL = "He et al. 2022, perpetual futures; definition"
 _BOLLINGER = "Bollinger 2001, with sample deviations"
 _RV = "Andersen & Bollerslev 1998"
 _IMBALANCE = "Chordia & Subrahmanyam 2004, order imbalance by volume"
@@ -59,8 +64,8 @@ def _group(
 FEATURES: tuple[FeatureDefinition, ...] = (
     *_group(
         "price",
-        ("returns", "C/C_1 - 1", 2, "fraction", -1, inf, "Campbell, Lo & MacKinlay 1997, sec. 1.4"),
-        ("log_returns", "r", 2, "log", -inf, inf, "Campbell, Lo & MacKinlay 1997, sec. 1.4"),
+        ("returns", "C/C_1 - 1", 2, "fraction", -1, inf, _COMPOUND),
+        ("log_returns", "r", 2, "log", -inf, inf, _COMPOUND),
         ("price_range", "(H-L)/C", 1, "fraction", 0, inf, "definition"),
         ("body_size", "|C-O|/C", 1, "fraction", 0, inf, "definition"),
         ("upper_wick", "(H-max(O,C))/C", 1, "fraction", 0, inf, "definition"),
@@ -69,16 +74,16 @@ FEATURES: tuple[FeatureDefinition, ...] = (
     ),
     *_group(
         "momentum",
-        ("return_5", "C/C_5 - 1", 6, "fraction", -1, inf, "Campbell, Lo & MacKinlay 1997, sec. 1.4"),
-        ("return_12", "C/C_12 - 1", 13, "fraction", -1, inf, "Campbell, Lo & MacKinlay 1997, sec. 1.4"),
-        ("return_48", "C/C_48 - 1", 49, "fraction", -1, inf, "Campbell, Lo & MacKinlay 1997, sec. 1.4"),
-        ("return_144", "C/C_144 - 1", 145, "fraction", -1, inf, "Campbell, Lo & MacKinlay 1997, sec. 1.4"),
-        ("return_288", "C/C_288 - 1", 289, "fraction", -1, inf, "Campbell, Lo & MacKinlay 1997, sec. 1.4"),
-        ("momentum_5", "(C-C_5)/C", 6, "fraction", -inf, 1, "Murphy 1999, ch. 10"),
-        ("momentum_10", "(C-C_10)/C", 11, "fraction", -inf, 1, "Murphy 1999, ch. 10"),
-        ("momentum_20", "(C-C_20)/C", 21, "fraction", -inf, 1, "Murphy 1999, ch. 10"),
+        ("return_5", "C/C_5 - 1", 6, "fraction", -1, inf, _COMPOUND),
+        ("return_12", "C/C_12 - 1", 13, "fraction", -1, inf, _COMPOUND),
+        ("return_48", "C/C_48 - 1", 49, "fraction", -1, inf, _COMPOUND),
+        ("return_144", "C/C_144 - 1", 145, "fraction", -1, inf, _COMPOUND),
+        ("return_288", "C/C_288 - 1", 289, "fraction", -1, inf, _COMPOUND),
+        ("momentum_5", "(C-C_5)/C", 6, "fraction", -inf, 1, _RATES),
+        ("momentum_10", "(C-C_10)/C", 11, "fraction", -inf, 1, _RATES),
+        ("momentum_20", "(C-C_20)/C", 21, "fraction", -inf, 1, _RATES),
         ("acceleration", "((C-C_5)-(C_1-C_6))/C", 7, "fraction", -inf, inf, "definition (change of momentum_5)"),
-        ("roc", "100 (C-C_10)/C_10", 11, "percent", -100, inf, "Murphy 1999, ch. 10"),
+        ("roc", "100 (C-C_10)/C_10", 11, "percent", -100, inf, _RATES),
         ("rsi", "100 SUM14(up)/(SUM14(up)+SUM14(down)); flat: 50", 15, "0..100", 0, 100.001, _RSI),
         ("macd", "(EMA12-EMA26)/C", 0, "fraction", -inf, inf, "Appel 1979, over the close"),
         ("macd_signal", "EMA9(EMA12-EMA26)/C", 0, "fraction", -inf, inf, "Appel 1979, over the close"),
@@ -88,26 +93,18 @@ FEATURES: tuple[FeatureDefinition, ...] = (
     ),
     *_group(
         "trend",
-        ("ema_9_dist", "(C-EMA9)/C", 0, "fraction", -inf, 1, "Murphy 1999, ch. 9"),
-        ("ema_21_dist", "(C-EMA21)/C", 0, "fraction", -inf, 1, "Murphy 1999, ch. 9"),
-        ("ema_50_dist", "(C-EMA50)/C", 0, "fraction", -inf, 1, "Murphy 1999, ch. 9"),
-        ("ema_200_dist", "(C-EMA200)/C", 0, "fraction", -inf, 1, "Murphy 1999, ch. 9"),
-        ("ema_9_21_diff", "(EMA9-EMA21)/C", 0, "fraction", -inf, inf, "Murphy 1999, ch. 9"),
-        ("ema_9_21_above", "1 if EMA9 > EMA21 else 0", 0, "0 or 1", 0, 1, "Murphy 1999, ch. 9"),
-        ("price_above_ema_50", "1 if C > EMA50 else 0", 0, "0 or 1", 0, 1, "Murphy 1999, ch. 9"),
-        ("sma_20_dist", "(C-SMA20(C))/C", 20, "fraction", -inf, 1, "Murphy 1999, ch. 9"),
-        ("sma_50_dist", "(C-SMA50(C))/C", 50, "fraction", -inf, 1, "Murphy 1999, ch. 9"),
-        ("ma_10_20_diff", "(SMA10(C)-SMA20(C))/C", 20, "fraction", -inf, inf, "Murphy 1999, ch. 9"),
+        ("ema_9_dist", "(C-EMA9)/C", 0, "fraction", -inf, 1, _AVERAGES),
+        ("ema_21_dist", "(C-EMA21)/C", 0, "fraction", -inf, 1, _AVERAGES),
+        ("ema_50_dist", "(C-EMA50)/C", 0, "fraction", -inf, 1, _AVERAGES),
+        ("ema_200_dist", "(C-EMA200)/C", 0, "fraction", -inf, 1, _AVERAGES),
+        ("ema_9_21_diff", "(EMA9-EMA21)/C", 0, "fraction", -inf, inf, _AVERAGES),
+        ("ema_9_21_above", "1 if EMA9 > EMA21 else 0", 0, "0 or 1", 0, 1, _AVERAGES),
+        ("price_above_ema_50", "1 if C > EMA50 else 0", 0, "0 or 1", 0, 1, _AVERAGES),
+        ("sma_20_dist", "(C-SMA20(C))/C", 20, "fraction", -inf, 1, _AVERAGES),
+        ("sma_50_dist", "(C-SMA50(C))/C", 50, "fraction", -inf, 1, _AVERAGES),
+        ("ma_10_20_diff", "(SMA10(C)-SMA20(C))/C", 20, "fraction", -inf, inf, _AVERAGES),
         ("adx", "SMA14(100 |+DI - -DI|/(+DI + -DI)); no movement: 0", 28, "0..100", 0, 100.001, _DMI),
-        (
-            "plus_di",
-            "100 SUM14(+DM)/SUM14(TR), +DM = max(H-H_1,0) if > L_1-L; flat: 0",
-            15,
-            "0..100",
-            0,
-            100.001,
-            _DMI,
-        ),
+        ("plus_di", "100 SUM14(+DM)/SUM14(TR), +DM = max(H-H_1,0) if > L_1-L; flat: 0", 15, "0..100", 0, 100.001, _DMI),
         (
             "minus_di",
             "100 SUM14(-DM)/SUM14(TR), -DM = max(L_1-L,0) if > H-H_1; flat: 0",
@@ -264,17 +261,9 @@ FEATURES: tuple[FeatureDefinition, ...] = (
             "a settlement",
             -0.1,
             0.1,
-            "He et al. 2022, perpetual futures; definition",
+            _PERPETUAL,
         ),
-        (
-            "funding_annualised",
-            "f 8760/interval in hours",
-            576,
-            "a year",
-            -876,
-            876,
-            "He et al. 2022, perpetual futures; definition",
-        ),
+        ("funding_annualised", "f 8760/interval in hours", 576, "a year", -876, 876, _PERPETUAL),
         (
             "funding_zscore_576",
             "(f-mean)/population deviation, known bars of 576, f in 1e-8; constant: 0",
@@ -298,9 +287,9 @@ FEATURES: tuple[FeatureDefinition, ...] = (
     ),
     *_group(
         "reference",
-        ("ref_return_1", "R/R_1 - 1", 2, "fraction", -1, inf, "Campbell, Lo & MacKinlay 1997, sec. 1.4"),
-        ("ref_return_12", "R/R_12 - 1", 13, "fraction", -1, inf, "Campbell, Lo & MacKinlay 1997, sec. 1.4"),
-        ("ref_return_288", "R/R_288 - 1", 289, "fraction", -1, inf, "Campbell, Lo & MacKinlay 1997, sec. 1.4"),
+        ("ref_return_1", "R/R_1 - 1", 2, "fraction", -1, inf, _COMPOUND),
+        ("ref_return_12", "R/R_12 - 1", 13, "fraction", -1, inf, _COMPOUND),
+        ("ref_return_288", "R/R_288 - 1", 289, "fraction", -1, inf, _COMPOUND),
         ("ref_realized_vol_288", "STD288(q)", 289, "a bar", 0, inf, _RV),
         (
             "ref_beta_288",
@@ -341,16 +330,8 @@ FEATURES: tuple[FeatureDefinition, ...] = (
     ),
     *_group(
         "open interest",
-        (
-            "oi_change_12",
-            "I/I_12 - 1, I = open interest known at the close",
-            13,
-            "fraction",
-            -1,
-            inf,
-            "after Murphy 1999, ch. 7",
-        ),
-        ("oi_change_288", "I/I_288 - 1", 289, "fraction", -1, inf, "after Murphy 1999, ch. 7"),
+        ("oi_change_12", "I/I_12 - 1, I = open interest known at the close", 13, "fraction", -1, inf, _INTEREST),
+        ("oi_change_288", "I/I_288 - 1", 289, "fraction", -1, inf, _INTEREST),
         (
             "oi_zscore_576",
             "(I-mean)/population deviation, known bars of 576; under 1e-5 of the mean: 0; under 288 known: NaN",
@@ -360,28 +341,12 @@ FEATURES: tuple[FeatureDefinition, ...] = (
             24.1,
             "definition",
         ),
-        (
-            "oi_price_divergence_12",
-            "-sign(return_12) oi_change_12",
-            13,
-            "fraction",
-            -inf,
-            inf,
-            "after Murphy 1999, ch. 7",
-        ),
+        ("oi_price_divergence_12", "-sign(return_12) oi_change_12", 13, "fraction", -inf, inf, _INTEREST),
         nan_allowed=True,
     ),
     *_group(
         "basis",
-        (
-            "basis",
-            "C/M - 1, M = mark price, both at the mark's last known close",
-            1,
-            "fraction",
-            -1,
-            inf,
-            "He et al. 2022, perpetual futures; definition",
-        ),
+        ("basis", "C/M - 1, M = mark price, both at the mark's last known close", 1, "fraction", -1, inf, _PERPETUAL),
         (
             "basis_zscore_288",
             "(basis-mean)/population deviation, known bars of 288; under 1e-5 of the mean: 0; under 144 known: NaN",
