@@ -27,6 +27,7 @@ __all__ = [
     "note_asked",
     "open_gaps",
     "read_open",
+    "withdraw_from",
     "write_changes",
 ]
 
@@ -108,6 +109,13 @@ def note_asked(engine: Engine, asked: Iterable[Gap]) -> None:
     still = (gaps.c.id.in_(ids), gaps.c.healed_at.is_(None), gaps.c.status == GapStatus.MISSING)
     with engine.begin() as connection:
         connection.execute(update(gaps).where(*still).values(asked_at=func.now()))
+
+
+def withdraw_from(engine: Engine, *, symbol: str, timeframe: Timeframe, start_ms: int) -> None:
+    """Take back the open gaps of this market that begin at ``start_ms`` or later."""
+    late = (gaps.c.symbol == symbol, gaps.c.timeframe == timeframe.name, gaps.c.first_ms >= start_ms)
+    with engine.begin() as connection:
+        connection.execute(delete(gaps).where(*late, gaps.c.healed_at.is_(None)))
 
 
 def changes_of(known: Sequence[Gap], pieces: Sequence[Piece], *, step: int, now: datetime) -> Changes:

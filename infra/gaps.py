@@ -12,7 +12,17 @@ from sqlalchemy import Engine, func, select
 
 from infra.coverage import holes_of
 from infra.fetched_windows import read_fetched
-from infra.gap_ledger import Gap, GapStatus, Piece, changes_of, note_asked, open_gaps, read_open, write_changes
+from infra.gap_ledger import (
+    Gap,
+    GapStatus,
+    Piece,
+    changes_of,
+    note_asked,
+    open_gaps,
+    read_open,
+    withdraw_from,
+    write_changes,
+)
 from infra.lake import Lake
 from infra.locks import lock_key
 from infra.sources.protocol import Kind
@@ -20,7 +30,7 @@ from market.candles import Ints
 from market.spans import Span, intersect, next_on_grid, subtract, whole_bars
 from market.timeframe import Timeframe
 
-__all__ = ["Gap", "GapStatus", "note_asked", "open_gaps", "scan_gaps"]
+__all__ = ["Gap", "GapStatus", "note_asked", "open_gaps", "scan_ended", "scan_gaps"]
 
 _LOCK = "gap ledger"
 
@@ -59,6 +69,20 @@ def scan_gaps(
             write_changes(connection, changes, symbol=symbol, timeframe=timeframe)
         found = read_open(connection, symbols=names, timeframe=timeframe)
     return tuple(gap for symbol in names for gap in found[symbol])
+
+
+def scan_ended(engine: Engine, lake: Lake, *, symbols: Sequence[str], timeframe: Timeframe, source: str | None) -> None:
+    """The same for markets that are traded no more: each ends with its last bar.
+
+    What was noted as missing after that bar, before its end was noticed, is withdrawn: nothing lacks, nothing healed.
+    """
+    for symbol in sorted(set(symbols)):
+        last_ms = lake.watermark(symbol, timeframe)
+        if last_ms is None:
+            continue
+        end_ms = last_ms + timeframe.ms
+        withdraw_from(engine, symbol=symbol, timeframe=timeframe, start_ms=end_ms)
+        scan_gaps(engine, lake, symbols=[symbol], timeframe=timeframe, end_ms=end_ms, source=source)
 
 
 def _seen(

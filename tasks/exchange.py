@@ -15,7 +15,7 @@ from prefect.cache_policies import NO_CACHE
 
 from infra.bootstrap import App, open_app
 from infra.fetched_windows import fetched_many
-from infra.gaps import Gap, open_gaps, scan_gaps
+from infra.gaps import Gap, open_gaps, scan_ended, scan_gaps
 from infra.heartbeats import beat
 from infra.locks import exclusive
 from infra.sources.exchange import ExchangeSource, VenueSession
@@ -132,8 +132,7 @@ def _scan(
 ) -> tuple[Gap, ...]:
     """Bring the ledger up to date from ``start_ms`` on; the open gaps. A delisted market ends with its last bar."""
     step = window.timeframe
-    ends = {symbol: (app.lake.watermark(symbol, step) or 0) + step.ms for symbol in found.delisted}
-    traded = [symbol for symbol in symbols if symbol not in ends]
+    traded = [symbol for symbol in symbols if symbol not in found.delisted]
     scan_gaps(
         app.engine,
         app.lake,
@@ -143,8 +142,7 @@ def _scan(
         source=run.source,
         start_ms=start_ms,
     )
-    for symbol, end_ms in sorted(ends.items()):
-        scan_gaps(app.engine, app.lake, symbols=[symbol], timeframe=step, end_ms=end_ms, source=run.source)
+    scan_ended(app.engine, app.lake, symbols=sorted(found.delisted), timeframe=step, source=run.source)
     return open_gaps(app.engine, symbols=symbols, timeframe=step)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from infra.bootstrap import App, open_app
 from infra.coverage import Coverage, measure_coverage
-from infra.gaps import Gap, GapStatus, open_gaps, scan_gaps
+from infra.gaps import Gap, GapStatus, open_gaps, scan_ended, scan_gaps
 from infra.heartbeats import read_heartbeats
 from infra.venues import read_venue
 from market.errors import LockstepError
@@ -39,11 +39,12 @@ def gap_report(app: App, *, symbols: Sequence[str]) -> dict[str, Any]:
     names = held_symbols(app, symbols)
     end_ms = _newest_close_ms(app, timeframe)
     gaps = scan_ledger(app, symbols=names)
+    delisted = _delisted(app)
     measured: list[Coverage] = []
     findings: list[Finding] = []
     for done, symbol in enumerate(names):
         report("gaps", done, len(names), note=symbol)
-        coverage, found = _look(app, symbol, timeframe, end_ms=end_ms)
+        coverage, found = _look(app, symbol, timeframe, end_ms=None if symbol in delisted else end_ms)
         measured.append(coverage)
         findings += found
     report("gaps", len(names), len(names))
@@ -85,10 +86,9 @@ def scan_ledger(app: App, *, symbols: Sequence[str]) -> tuple[Gap, ...]:
     timeframe = timeframe_of(app.settings)
     source, newest_ms = app.settings.data.exchange, _newest_close_ms(app, timeframe)
     delisted = _delisted(app)
-    ends = {s: (app.lake.watermark(s, timeframe) or 0) + timeframe.ms if s in delisted else newest_ms for s in symbols}
-    for end_ms in sorted(set(ends.values())):
-        names = [symbol for symbol in symbols if ends[symbol] == end_ms]
-        scan_gaps(app.engine, app.lake, symbols=names, timeframe=timeframe, end_ms=end_ms, source=source)
+    ended, traded = ([s for s in symbols if (s in delisted) is gone] for gone in (True, False))
+    scan_ended(app.engine, app.lake, symbols=ended, timeframe=timeframe, source=source)
+    scan_gaps(app.engine, app.lake, symbols=traded, timeframe=timeframe, end_ms=newest_ms, source=source)
     return open_gaps(app.engine, symbols=symbols, timeframe=timeframe)
 
 
@@ -104,7 +104,7 @@ def _newest_close_ms(app: App, timeframe: Timeframe) -> int:
     return max((mark for mark in newest if mark is not None), default=0) + timeframe.ms
 
 
-def _look(app: App, symbol: str, timeframe: Timeframe, *, end_ms: int) -> tuple[Coverage, tuple[Finding, ...]]:
+def _look(app: App, symbol: str, timeframe: Timeframe, *, end_ms: int | None) -> tuple[Coverage, tuple[Finding, ...]]:
     candles = app.lake.candles(symbol, timeframe)
     stamps, values = app.lake.open_interest(symbol)
     found = (

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
 from infra.fetched_windows import FetchedWindow, mark_many
-from infra.gaps import Gap, GapStatus, note_asked, open_gaps, scan_gaps
+from infra.gaps import Gap, GapStatus, note_asked, open_gaps, scan_ended, scan_gaps
 from infra.lake import Lake
 from infra.tables import gaps
 from market.candles import Candles
@@ -198,6 +198,21 @@ def test_a_market_without_bars_has_no_gaps(engine, tmp_path, symbol):
     """Nothing is expected where nothing was ever stored."""
     assert scan(engine, Lake(tmp_path), symbol) == []
     assert rows(engine, symbol) == []
+
+
+def test_a_market_that_ended_lacks_nothing_after_its_last_bar(engine, tmp_path, symbol):
+    """What was taken for a hole before its end was noticed is withdrawn, not healed; the hole inside stays."""
+    lake = Lake(tmp_path)
+    keep(lake, symbol, [0, 1, 2, 5, 6])
+    answer(engine, symbol, 0, 20)
+    assert scan(engine, lake, symbol) == [
+        (3, 4, "missing_at_venue"),
+        (7, 19, "missing_at_venue"),
+        (20, 39, "not_fetched"),
+    ]
+    scan_ended(engine, lake, symbols=[symbol, "NEVERHELD"], timeframe=FIVE, source=VENUE)
+    assert [brief(gap) for gap in open_gaps(engine, symbols=[symbol], timeframe=FIVE)] == [(3, 4, "missing_at_venue")]
+    assert [row.status for row in rows(engine, symbol)] == ["missing_at_venue"]
 
 
 def test_two_scans_at_once_write_each_gap_once(engine, tmp_path, symbol):
