@@ -164,7 +164,8 @@ def _actions(app: App, served: Mapping[str, Any]) -> dict[str, int]:
         .order_by(signals.c.action)
     )
     with app.engine.connect() as connection:
-        return {Action(action).name: count for action, count in connection.execute(query)}
+        said = {action: count for action, count in connection.execute(query)}
+    return {action.name: said.get(action, 0) for action in Action}
 
 
 def _meaning(reason: str) -> str:

@@ -27,6 +27,7 @@ TINY = {
     "LOCKSTEP_SHADOW__MIN_RESOLVED": "20",
     "LOCKSTEP_SHADOW__MIN_INDEPENDENT": "5",
     # Two days of shadow cannot prove profit; proof of skill is still asked for.
+    "LOCKSTEP_GATES__MIN_TRADES": "10",
     "LOCKSTEP_GATES__MIN_SHARPE": "-10",
     "LOCKSTEP_GATES__MIN_PROFIT_FACTOR": "0",
     "LOCKSTEP_GATES__MIN_DEFLATED_SHARPE": "0",
