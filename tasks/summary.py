@@ -164,7 +164,7 @@ def _actions(app: App, served: Mapping[str, Any]) -> dict[str, int]:
         .order_by(signals.c.action)
     )
     with app.engine.connect() as connection:
-        said = {action: count for action, count in connection.execute(query)}
+        said = dict(connection.execute(query).tuples().all())
     return {action.name: said.get(action, 0) for action in Action}
 
 
