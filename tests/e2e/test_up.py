@@ -53,8 +53,17 @@ def test_prefect_shows_the_flows_and_mlflow_the_version(pages, life):
 def _post(url, body):
     data = json.dumps(body, default=str).encode()
     request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        return answer.read()
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return answer.read()
+        except urllib.error.HTTPError as error:
+            # A server whose database is busy says so; Prefect's own client asks again, too.
+            if error.code != 503 or time.monotonic() > deadline:
+                raise
+            error.close()
+            time.sleep(0.2)
 
 
 def deployed(pages, name):
