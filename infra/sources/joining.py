@@ -90,13 +90,15 @@ def _join(
     owner = np.repeat(np.arange(len(parts)), [time.size for time, _ in taken])
     order = np.argsort(times, kind="stable")
     times, table, owner = times[order], table[:, order], owner[order]
-    again = np.append(False, np.diff(times) == 0)
-    differ = np.flatnonzero(again & np.append(False, (np.diff(table, axis=1) != 0).any(axis=0)))
+    again, other = np.zeros((2, times.size), dtype=bool)  # no row before the first, and none at all in empty files
+    again[1:] = np.diff(times) == 0
+    other[1:] = (np.diff(table, axis=1) != 0).any(axis=0)
+    differ = np.flatnonzero(again & other)
     if differ.size:
         row = int(differ[0])
-        one, other = (parts[int(owner[at])][0].name for at in (row - 1, row))
+        first, second = (parts[int(owner[at])][0].name for at in (row - 1, row))
         raise SourceError(
-            f"{one} and {other} disagree on {np.datetime64(int(times[row]), 'ms')}Z "
+            f"{first} and {second} disagree on {np.datetime64(int(times[row]), 'ms')}Z "
             f"({_said(table[:, row - 1])} and {_said(table[:, row])})",
             why="they are parts of one history, and nothing here tells which of them is right",
             remedy="compare with the venue and take the wrong file away",

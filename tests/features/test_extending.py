@@ -108,7 +108,8 @@ def test_the_page_adds_a_feature_that_keeps_the_contract(outcomes):
 
 
 def failures(told: str) -> dict[str, list[str]]:
-    """What each failed test said."""
+    """What each failed test said; the summary at the end repeats all of them and belongs to none."""
+    told = re.split(r"^=+ short test summary info =+$", told, maxsplit=1, flags=re.MULTILINE)[0]
     parts = re.split(r"^_{3,} (test_\w+)(?:\[.*\])? _{3,}$", told, flags=re.MULTILINE)
     said: dict[str, list[str]] = {}
     for name, text in zip(parts[1::2], parts[2::2], strict=True):
