@@ -1,7 +1,7 @@
 """``lockstep backfill`` and ``collect``: market data into the lake."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,6 +51,8 @@ def backfill(
     start, end = day_ms(since, option="--from"), day_ms(until, option="--to")
     if start is not None and end is not None and start >= end:
         raise typer.BadParameter("--from must lie before --to")
+    if start is not None and start >= datetime.now(UTC).timestamp() * 1000:
+        raise typer.BadParameter(f"{since} lies in the future: nothing has traded then", param_hint="--from")
     if files is not None and exchange is not None:
         raise typer.BadParameter("give --files or --exchange, not both")
     wanted = split_symbols(symbols)

@@ -19,12 +19,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+import numpy as np
 
 from infra.errors import SourceError
 from infra.sources.frames import EXTENSIONS
 from infra.sources.protocol import Kind
 from market.errors import SymbolError, TimeframeError
 from market.resample import divides
+from market.spans import Span
 from market.symbols import venue_symbol
 from market.timeframe import HOUR_MS, Timeframe
 
@@ -35,7 +39,9 @@ _FOLDER = re.compile(
 )
 _FREQTRADE = re.compile(r"(?P<pair>[A-Za-z0-9]+(?:_[A-Za-z0-9]+){1,2})-(?P<timeframe>\d+[mhd])(?P<tail>-[a-z_]+)?")
 _CANDLE_TAILS = ("", "-futures", "-spot")
-_ARCHIVE = re.compile(r"(?P<symbol>[A-Z0-9_]+)-(?P<kind>\d+[mhd]|fundingRate|metrics)-\d{4}-\d{2}(?:-\d{2})?")
+_ARCHIVE = re.compile(
+    r"(?P<symbol>[A-Z0-9_]+)-(?P<kind>\d+[mhd]|fundingRate|metrics)-(?P<period>\d{4}-\d{2}(?:-\d{2})?)"
+)
 _PERIODS = ("monthly", "daily")
 # The steps of the archive's tree that lead to files of ours; then come a symbol's folder and a timeframe's.
 _MARKS = "markPriceKlines"
@@ -50,6 +56,7 @@ class FoundFile:
     """One file of one market; ``timeframe`` is None where only the bars can tell it (and for funding and OI).
 
     ``part_of`` is the place of an archive whose other files of this market continue it; None for a whole history.
+    ``period`` is the month or day that the archive's name promises, half-open ms UTC.
     """
 
     path: Path
@@ -57,6 +64,7 @@ class FoundFile:
     kind: Kind
     timeframe: Timeframe | None
     part_of: Path | None = None
+    period: Span | None = None
 
 
 def find_files(place: Path) -> tuple[FoundFile, ...]:
@@ -132,11 +140,12 @@ def _archived(path: Path, top: Path) -> FoundFile | None:
     bars = Kind.MARK if _MARKS in path.absolute().parts else Kind.CANDLES
     kind = {"fundingRate": Kind.FUNDING, "metrics": Kind.OPEN_INTEREST}.get(match["kind"], bars)
     timeframe = _length(kind, match["kind"])
-    if kind is bars and timeframe is None:
+    period = _period(match["period"])
+    if period is None or (kind is bars and timeframe is None):
         return None
     # Above the folders of months and days one market ends and another begins: spot, and futures of the same name.
     here = next((above.parent for above in path.absolute().parents if above.name in _PERIODS), top.absolute())
-    return FoundFile(path=path, symbol=symbol, kind=kind, timeframe=timeframe, part_of=here)
+    return FoundFile(path=path, symbol=symbol, kind=kind, timeframe=timeframe, part_of=here, period=period)
 
 
 def _by_kind(path: Path) -> FoundFile | None:
@@ -186,6 +195,17 @@ def _length(kind: Kind, name: str) -> Timeframe | None:
     found = _timeframe(name) if kind in (Kind.CANDLES, Kind.MARK) else None
     usable = kind is Kind.CANDLES or (found is not None and (found == _HOUR or divides(found, _HOUR)))
     return found if usable else None
+
+
+def _period(text: str) -> Span | None:
+    """The UTC month or day of this name; None where the calendar has none."""
+    unit: Literal["D", "M"] = "D" if text.count("-") == 2 else "M"
+    try:
+        first = np.datetime64(text, unit)
+    except ValueError:
+        return None
+    start, end = (int(moment.astype("datetime64[ms]").astype(np.int64)) for moment in (first, first + 1))
+    return start, end
 
 
 def _timeframe(text: str) -> Timeframe | None:

@@ -6,7 +6,7 @@ kept, as the venue's archives repeat stamps; zeros there stay as they are and me
 from a column of the candles or of the metrics; where such a column is empty, it is not known.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +34,7 @@ _RATES = ("funding_rate", "last_funding_rate", "open")  # ours, Binance's archiv
 _HELD = ("open_interest", "sum_open_interest")
 _TAKER_BUY = ("taker_buy_volume", "taker_buy_base", "taker_buy_base_volume", "taker_buy_base_asset_volume")
 _TAKER_RATIO = ("taker_long_short_vol_ratio", "sum_taker_long_short_vol_ratio")
+_LATE_STAMP_MS = 10 * MINUTE_MS  # stamps come up to minutes late; the day's last one bears the next day's midnight
 METRICS = Timeframe(5 * MINUTE_MS)  # the period of the archive's metrics, and of the ratio in them
 _T = TypeVar("_T")
 
@@ -44,7 +45,7 @@ def read_bars(file: FoundFile, asked: Timeframe | None) -> tuple[Candles, TakerS
     ``asked`` is what a plain file, which does not say, is taken for.
     """
     frame = _frame(file)
-    times = time_column(file.path, frame, require_columns(file.path, frame, _PRICES))
+    times = _times(file, frame, _PRICES)
     values = {name: number_column(file.path, frame, name) for name in _PRICES}
     candles = Candles(
         symbol=file.symbol,
@@ -69,7 +70,7 @@ def read_funding(file: FoundFile) -> FundingStamps:
     """Checked settlements."""
     frame = _frame(file)
     rate = _first_of(_RATES, frame)
-    time = time_column(file.path, frame, require_columns(file.path, frame, (rate,)))
+    time = _times(file, frame, (rate,))
     stamps = FundingStamps(symbol=file.symbol, time=time, rate=number_column(file.path, frame, rate))
     naming(file.path.name, lambda: check_funding(stamps))
     return stamps
@@ -79,7 +80,7 @@ def read_mark(file: FoundFile) -> MarkStamps:
     """Checked mark prices: the closes of the file's candles at full hours; shorter candles close at others, too."""
     assert file.timeframe is not None, "the name of a file of mark prices says how long its candles are"
     frame = _frame(file)
-    time = time_column(file.path, frame, require_columns(file.path, frame, ("close",))) + file.timeframe.ms
+    time = _times(file, frame, ("close",)) + file.timeframe.ms
     _refuse_off_grid(file, time)
     hourly = time % HOUR_MS == 0
     price = number_column(file.path, frame, "close")
@@ -96,7 +97,7 @@ def read_metrics(file: FoundFile) -> tuple[OpenInterestStamps, TakerShares | Non
     """
     frame = _frame(file)
     held = _first_of(_HELD, frame)
-    times = time_column(file.path, frame, require_columns(file.path, frame, (held,)))
+    times = _times(file, frame, (held,))
     value = number_column(file.path, frame, held)
     keep = np.append(np.diff(times) != 0, True)
     stamps = OpenInterestStamps(symbol=file.symbol, time=times[keep], value=value[keep])
@@ -137,6 +138,24 @@ def _frame(file: FoundFile) -> dict[str, Any]:
                 remedy="download the file again from the archive",
             )
     return frame
+
+
+def _times(file: FoundFile, frame: dict[str, Any], columns: Sequence[str]) -> Ints:
+    """The times of a file with these columns, which must be of the month or day that an archive's name promises."""
+    times = time_column(file.path, frame, require_columns(file.path, frame, columns))
+    if file.period is not None:
+        start, end = file.period
+        late = 0 if file.timeframe else _LATE_STAMP_MS
+        other = np.flatnonzero((times < start - late) | (times >= end + late))
+        if other.size:
+            row = int(other[0])
+            raise SourceError(
+                f"{file.path.name}: row {row} is of {np.datetime64(int(times[row]), 'ms')}Z, and its name says "
+                f"{np.datetime64(start, 'ms')}Z to {np.datetime64(end, 'ms')}Z",
+                why="under a wrong name it would stand for a month or day that nobody has",
+                remedy="download the file again from the archive, or give it the name of what it holds",
+            )
+    return times
 
 
 def _another(name: str | None, symbol: str) -> bool:

@@ -274,6 +274,7 @@ _USAGE = (
     ("backfill",),
     ("backfill", "--symbols", "BTCUSDT"),
     ("backfill", "--symbols", "BTCUSDT", "--from", "yesterday"),
+    ("backfill", "--symbols", "BTCUSDT", "--from", "2999-01-01"),
     ("serve", "--once", "--replay", "2025-01-01", "2025-01-02"),
     ("serve", "--replay", "2025-01-01"),
     ("halt",),

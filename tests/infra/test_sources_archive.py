@@ -63,7 +63,7 @@ def test_months_and_days_are_one_history(tmp_path, header, unit):
     put(tmp_path, f"BTCUSDT-5m-{day(0)}", text[0])
     put(tmp_path, f"BTCUSDT-5m-{day(2)}", text[2])
     (tmp_path / f"BTCUSDT-5m-{day(1)}.csv").write_text(text[1])
-    (tmp_path / "BTCUSDT-5m-2025-03.csv").write_text(klines(part(2, 2), header=header))  # two days again, in ms
+    (tmp_path / "BTCUSDT-5m-2025-02.csv").write_text(klines(part(2, 2), header=header))  # two days again, in ms
     source = FileSource(tmp_path)
     assert (source.symbols(FIVE), source.timeframes("BTCUSDT")) == (("BTCUSDT",), (FIVE,))
     assert same(source.candles("BTC/USDT:USDT", FIVE), DAYS)
@@ -74,7 +74,7 @@ def test_the_archives_own_tree_is_read_from_any_of_its_folders(tmp_path):
     um = tmp_path / "data" / "futures" / "um"
     put(um / "monthly" / "klines" / "BTCUSDT" / "5m", "BTCUSDT-5m-2025-01", klines(part(0)), checksum=True)
     put(um / "daily" / "klines" / "BTCUSDT" / "5m", f"BTCUSDT-5m-{day(1)}", klines(part(1)))
-    put(um / "monthly" / "markPriceKlines" / "BTCUSDT" / "5m", "BTCUSDT-5m-2025-01", klines(part(2)))
+    put(um / "monthly" / "markPriceKlines" / "BTCUSDT" / "5m", "BTCUSDT-5m-2025-02", klines(part(2)))
     put(um / "daily" / "trades" / "BTCUSDT", f"BTCUSDT-trades-{day(0)}", "id,price\n1,2\n")
     put(tmp_path / "data" / "futures" / "cm" / "daily" / "klines" / "BTCUSD_PERP" / "5m", "BTCUSD_PERP-5m-2025-01", "x")
     settled = [f"{JANUARY_31 + n * 8 * HOUR_MS + 3},8,0.000{n + 1}" for n in range(3)]
@@ -232,14 +232,49 @@ def test_a_zip_of_another_market_under_this_name_is_refused(tmp_path):
         FileSource(tmp_path).candles("BTCUSDT", FIVE)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("BTCUSDT-5m-2025-03", klines(part(0)), "row 0 is of 2025-01-31T00:00:00.000Z, .* says 2025-03-01T00:00"),
+        (f"BTCUSDT-5m-{day(0)}", klines(part(0, 2)), "row 288 is of 2025-02-01T00:00:00.000Z"),
+        ("BTCUSDT-5m-2025-02", klines(DAYS.between(JANUARY_31 + DAY_MS - FIVE.ms, JANUARY_31 + 2 * DAY_MS)), "row 0 "),
+    ],
+)
+def test_a_zip_named_for_another_time_is_refused(tmp_path, name, text, message):
+    """January under the name of March, a bar too many at the end, and one at the beginning."""
+    put(tmp_path, name, text, checksum=True)
+    with pytest.raises(SourceError, match=rf"{name}.zip: {message}.*give it the name of what it holds"):
+        FileSource(tmp_path).candles("BTCUSDT", FIVE)
+
+
+def test_stamps_may_come_minutes_late_but_not_of_another_day(tmp_path):
+    """A day's metrics end at the next midnight, up to minutes later; funding of another month is refused."""
+    held = "create_time,symbol,sum_open_interest\n"
+    put(tmp_path, f"BTCUSDT-metrics-{day(0)}", f"{held}{day(0)} 00:05:00,BTCUSDT,5\n{day(1)} 00:04:38,BTCUSDT,6\n")
+    assert FileSource(tmp_path).open_interest("BTCUSDT").value.tolist() == [5.0, 6.0]
+    put(tmp_path, f"BTCUSDT-metrics-{day(0)}", f"{held}{day(0)} 00:05:00,BTCUSDT,5\n{day(1)} 00:10:00,BTCUSDT,6\n")
+    with pytest.raises(SourceError, match=r"metrics-2025-01-31.zip: row 1 is of 2025-02-01T00:10"):
+        FileSource(tmp_path).open_interest("BTCUSDT")
+    put(tmp_path, "BTCUSDT-fundingRate-2025-02", f"calc_time,last_funding_rate\n{JANUARY_31},0.0001\n")
+    with pytest.raises(SourceError, match=r"fundingRate-2025-02.zip: row 0 is of 2025-01-31T00:00"):
+        FileSource(tmp_path).funding("BTCUSDT")
+
+
+def test_a_month_the_calendar_has_not_is_no_archive(tmp_path):
+    """``2025-13`` names nothing: the file is no market's."""
+    put(tmp_path, "BTCUSDT-5m-2025-13", klines(part(0)))
+    with pytest.raises(SourceError, match="holds no market files"):
+        FileSource(tmp_path)
+
+
 def test_minutes_of_the_archive_serve_a_home_of_five(tmp_path):
     """Zips of 1m bars are joined before they are added up, so a bucket may begin in one file and end in the next."""
     minute = Timeframe.parse("1m")
     bars = walk(120)
     bars.open_time[:] = JANUARY_31 + np.arange(120) * minute.ms
-    for number, (lo, hi) in enumerate(((0, 58), (58, 120))):
+    for name, (lo, hi) in {"2025-01": (0, 58), day(0): (58, 120)}.items():
         rows = klines(bars).splitlines()
-        put(tmp_path, f"BTCUSDT-1m-{day(number)}", "\n".join([rows[0], *rows[1 + lo : 1 + hi]]))
+        put(tmp_path, f"BTCUSDT-1m-{name}", "\n".join([rows[0], *rows[1 + lo : 1 + hi]]))
     source = FileSource(tmp_path)
     assert len(source.candles("BTCUSDT", FIVE)) == 24
     assert source.source_of("BTCUSDT", FIVE) == f"files:{tmp_path.name}@1m"
