@@ -118,6 +118,26 @@ def test_bars_of_the_future_change_nothing():
     assert not same(changed.values[1700], whole.values[1700])
 
 
+@pytest.mark.parametrize(("into_block", "blocks"), [(100, 1), (2016 - 1153, 1), (2016 - 1152, 2), (2015, 2)])
+def test_a_revised_bar_changes_its_block_and_at_most_the_next(into_block, blocks):
+    """Real bars, one of them revised: rows change from that bar on, in its block, and in the next if it warms that."""
+    inputs = real_inputs("marketlab_um", "DOGEUSDT", start="2025-09-20", days=30)
+    made = contract()
+    start = (inputs.first_index // 2016 + 1) * 2016
+    revised = inputs.values.copy()
+    at = start + into_block - inputs.first_index
+    revised[at, [Column.HIGH, Column.CLOSE]] *= 1.01
+    revised[at, Column.VOLUME] *= 2.0
+    whole, changed = (
+        compute_features(inputs_of(b, first_index=inputs.first_index), made) for b in (inputs.values, revised)
+    )
+    rows = np.flatnonzero((whole.values.view(np.uint32) != changed.values.view(np.uint32)).any(axis=1))
+    assert rows[0] == at
+    assert rows[-1] + inputs.first_index < start + blocks * 2016
+    assert (rows[-1] + inputs.first_index >= start + 2016) == (blocks == 2)
+    assert len(whole) + inputs.first_index > start + 3 * 2016
+
+
 def test_a_window_reads_no_more_bars_than_declared():
     """With all bars before the declared look-back replaced, every windowed feature keeps its bits."""
     bars, made = random_bars(2000, seed=10), contract(**SMALL)
