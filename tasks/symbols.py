@@ -38,6 +38,13 @@ def file_symbols(folder: str, *, timeframe: Timeframe, wanted: Sequence[str]) ->
     for symbol in wanted:
         if symbol not in held:
             source.candles(symbol, timeframe)  # raises with the names that are near
+    if not source.symbols():
+        kinds = ", ".join(sorted({file.kind.value.replace("_", " ") for file in source.files}))
+        raise LockstepError(
+            f"{folder} holds {kinds} and no candles",
+            why="these tell of a market only beside its bars",
+            remedy="put the candles of the same markets into the folder too, as candles_5m/BTCUSDT.parquet",
+        )
     if not held:
         raise LockstepError(
             f"no {timeframe.name} candles in {folder}",

@@ -74,6 +74,18 @@ def test_one_bad_file_keeps_every_row_out(app, home, tmp_path):
         check_files(str(tmp_path), timeframe=FIVE, symbols=symbols)
 
 
+def test_a_folder_without_candles_says_what_it_has(tmp_path):
+    """Funding alone; and candles of a length that adds up to no 5m bar."""
+    (tmp_path / "funding").mkdir()
+    (tmp_path / "funding" / "ADAUSDT.csv").write_text("timestamp,funding_rate\n1738281600000,0.0001\n")
+    with pytest.raises(LockstepError, match=r"holds funding and no candles.*candles of the same markets"):
+        file_symbols(str(tmp_path), timeframe=FIVE, wanted=())
+    (tmp_path / "candles_1h").mkdir()
+    write(tmp_path / "candles_1h", "ADAUSDT")
+    with pytest.raises(LockstepError, match=r"no 5m candles in .*LOCKSTEP_DATA__TIMEFRAME"):
+        file_symbols(str(tmp_path), timeframe=FIVE, wanted=())
+
+
 def test_a_bar_that_has_not_closed_is_refused(app, home, tmp_path):
     """Its values are not final, and with a wrong year it would look fresh for ever."""
     time = time_ns() // 1_000_000 // FIVE.ms * FIVE.ms + np.arange(-20, 1) * FIVE.ms
