@@ -41,7 +41,7 @@ format: $(STAMP) ## Format and fix what can be fixed
 	$(BIN)/ruff format .
 
 bench: $(STAMP) ## Benchmarks: ratios against peers and floors, one JSON line a case
-	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+	for script in benchmarks/bench_*.py; do PYTHONPATH=. $(BIN)/python $$script || exit 1; done
 
 docs: $(STAMP) ## Regenerate the generated pages in docs/
 	$(BIN)/python -m cli.docs
