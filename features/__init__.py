@@ -8,7 +8,9 @@ from features.batch import FeatureBlock, compute_features, compute_many
 from features.contract import FeatureContract, FeatureSpec, running_contract
 from features.definitions import FEATURES, FeatureDefinition
 from features.errors import ContractError, FeatureError
+from features.events import EventRule
 from features.inputs import BarInputs, Column, assemble_inputs
+from features.primary_rule import PrimaryRule
 from features.reasons import Reason, describe
 from features.stream import FeatureStream, FeatureStreams
 
@@ -17,6 +19,7 @@ __all__ = [
     "BarInputs",
     "Column",
     "ContractError",
+    "EventRule",
     "FeatureBlock",
     "FeatureContract",
     "FeatureDefinition",
@@ -24,6 +27,7 @@ __all__ = [
     "FeatureSpec",
     "FeatureStream",
     "FeatureStreams",
+    "PrimaryRule",
     "Reason",
     "assemble_inputs",
     "compute_features",

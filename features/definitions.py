@@ -3,9 +3,9 @@
 One row a feature, in column order: the kernel's columns are made from this list. Notation: O, H, L, C, V of this bar;
 C_k is k bars earlier; SMAn, STDn (sample) and SUMn over the last n bars; EMAn with weight 2/(n+1), begun at the
 warm-up's first close; r = ln(C/C_1); TR = max(H-L, |H-C_1|, |L-C_1|); R is the reference market's close and
-q = ln(R/R_1). ``lookback_bars`` counts the bars read, this one included; 0 marks an EMA, which reads from the warm-up's
-first bar on. Every feature is free of price and volume units. Where a definition would divide zero by zero (a flat or
-empty window) the formula gives the value.
+q = ln(R/R_1). ``lookback_bars`` counts the bars read, this one included; 0 marks a recursion (EMA, CUSUM), which reads
+from the warm-up on. Every feature is free of price and volume units. Where a definition would divide zero by zero (a
+flat or empty window) the formula gives the value.
 """
 
 from dataclasses import dataclass
@@ -153,6 +153,15 @@ FEATURES: tuple[FeatureDefinition, ...] = (
         ),
         ("range_position_288", "(C-min288 L)/(max288 H-min288 L); flat: 0.5", 288, "0..1", 0, 1, "definition"),
         ("drawdown_288", "C/max288 H - 1", 288, "fraction", -1, 0, "definition"),
+        (
+            "cusum_event",
+            "1 where max(0, u+r) > 2 STD48(r), -1 where max(0, d-r) > it, else 0; u, d: those sums, 0 after an event",
+            0,
+            "-1, 0 or 1",
+            -1,
+            1,
+            "Lopez de Prado 2018, sec. 2.5.2.1, scaled by volatility",
+        ),
     ),
     *_group(
         "volume",

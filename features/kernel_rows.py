@@ -8,18 +8,11 @@ import numpy as np
 
 from features import kernel_layout as row
 from features.kernel_lanes import LANES, above_zero, back, get, larger, put, ratio, root, select, size, wide
-from features.kernel_state import compiled, pasted
+from features.kernel_state import compiled, deviation, pasted
 
 _LN2 = 0.6931471805599453
 _TOO_LARGE = 1.7976931348623157e308 / 3e38  # times this, what float32 cannot hold is infinite
 _CONSTANT = 1e-10  # of the squared mean: a smaller variance is rounding
-
-
-@pasted
-def _std(s, window, total, squares, bars):
-    """Sample standard deviation of returns from raw moments, which is safe because their mean is near zero."""
-    t = get(s, window + total)
-    return root(above_zero(get(s, window + squares) - t * t * (1.0 / bars)) * (1.0 / (bars - 1.0)))
 
 
 @pasted
@@ -129,14 +122,14 @@ def write_volatility(s, root_of_year):
     c, tr = get(s, row.S_CLOSE), get(s, row.W_14 + row.X_TR) * (1.0 / 14.0)
     put(s, row.ATR_PCT, tr * get(s, row.S_PER_CLOSE))
     put(s, row.ATR_RATIO, ratio(tr, get(s, row.W_288 + row.X_TR) * (1.0 / 288.0), 1.0))
-    put(s, row.VOLATILITY, _std(s, row.W_24, row.X_SR, row.X_SR2, 24.0) * root_of_year)
-    short = _std(s, row.W_12, row.X_R, row.X_R2, 12.0)
-    day = _std(s, row.W_288_R, row.X_R, row.X_R2, 288.0)
+    put(s, row.VOLATILITY, deviation(s, row.W_24, row.X_SR, row.X_SR2, 24.0) * root_of_year)
+    short = deviation(s, row.W_12, row.X_R, row.X_R2, 12.0)
+    day = deviation(s, row.W_288_R, row.X_R, row.X_R2, 288.0)
     put(s, row.REALIZED_VOL_12, short)
-    put(s, row.REALIZED_VOL_48, _std(s, row.W_48, row.X_R, row.X_R2, 48.0))
-    put(s, row.REALIZED_VOL_144, _std(s, row.W_144, row.X_R, row.X_R2, 144.0))
+    put(s, row.REALIZED_VOL_48, get(s, row.S_VOL_48))
+    put(s, row.REALIZED_VOL_144, deviation(s, row.W_144, row.X_R, row.X_R2, 144.0))
     put(s, row.REALIZED_VOL_288, day)
-    put(s, row.REALIZED_VOL_576, _std(s, row.W_576_R, row.X_R, row.X_R2, 576.0))
+    put(s, row.REALIZED_VOL_576, deviation(s, row.W_576_R, row.X_R, row.X_R2, 576.0))
     put(s, row.VOL_RATIO_12_288, ratio(short, day, 1.0))
     put(s, row.GARMAN_KLASS_48, root(get(s, row.W_48 + row.X_GK) * (1.0 / 48.0)))
     put(s, row.PARKINSON_288, root(get(s, row.W_288 + row.X_HL2) * (1.0 / (288.0 * 4.0 * _LN2))))
@@ -144,6 +137,7 @@ def write_volatility(s, root_of_year):
     highest, lowest = get(s, row.W_MAX_288 + row.X_HIGH), 0.0 - get(s, row.W_MAX_288 + row.X_NEG_LOW)
     put(s, row.RANGE_POSITION_288, ratio(c - lowest, highest - lowest, 0.5))
     put(s, row.DRAWDOWN_288, c / highest - 1.0)
+    put(s, row.CUSUM_EVENT, get(s, row.S_EVENT))
 
 
 @compiled

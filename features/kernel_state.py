@@ -23,6 +23,7 @@ from features.kernel_lanes import (
     put_count,
     ratio,
     raw_exponent,
+    root,
     select,
     size,
 )
@@ -32,6 +33,7 @@ _SQRT2, _LN2 = 1.4142135623730951, 0.6931471805599453
 _GARMAN_KLASS = 2.0 * _LN2 - 1.0
 _LARGE = 1e300
 _LOWEST = -1.7976931348623157e308
+_CUSUM = 2.0  # deviations that returns have to add up to since the last event
 
 # Called from compiled code only, so without wrappers for Python and C. Each function costs a tenth of a second to
 # compile, so small ones are pasted into their callers.
@@ -223,6 +225,20 @@ def derive(s):
     put(s, row.S_PLUS_DI, plus)
     put(s, row.S_MINUS_DI, minus)
     put(s, row.S_DX, ratio(100.0 * size(plus - minus), plus + minus, 0.0))
+    vol = deviation(s, row.W_48, row.X_R, row.X_R2, 48.0)
+    rise, fall = above_zero(get(s, row.S_RISE) + get(s, row.S_R)), above_zero(get(s, row.S_FALL) - get(s, row.S_R))
+    up, down = rise > _CUSUM * vol, fall > _CUSUM * vol
+    put(s, row.S_VOL_48, vol)
+    put(s, row.S_EVENT, select(up, 1.0, select(down, -1.0, 0.0)))
+    put(s, row.S_RISE, select(up, 0.0, rise))
+    put(s, row.S_FALL, select(down, 0.0, fall))
+
+
+@pasted
+def deviation(s, window, total, squares, bars):
+    """Sample standard deviation of returns from raw moments, which is safe because their mean is near zero."""
+    t = get(s, window + total)
+    return root(above_zero(get(s, window + squares) - t * t * (1.0 / bars)) * (1.0 / (bars - 1.0)))
 
 
 @pasted

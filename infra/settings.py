@@ -34,6 +34,7 @@ from infra.settings_groups import (
     DatabaseSettings,
     DataSettings,
     DecisionSettings,
+    EventSettings,
     FeatureSettings,
     GateSettings,
     LabelSettings,
@@ -74,6 +75,7 @@ class Settings(BaseSettings):
     universe: UniverseSettings = UniverseSettings()
     features: FeatureSettings = FeatureSettings()
     labels: LabelSettings = LabelSettings()
+    events: EventSettings = EventSettings()
     training: TrainingSettings = TrainingSettings()
     decision: DecisionSettings = DecisionSettings()
     gates: GateSettings = GateSettings()

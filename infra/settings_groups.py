@@ -21,6 +21,7 @@ __all__ = [
     "DataSettings",
     "DatabaseSettings",
     "DecisionSettings",
+    "EventSettings",
     "FeatureSettings",
     "GateSettings",
     "LabelSettings",
@@ -180,6 +181,23 @@ class LabelSettings(SettingsGroup):
     slippage_vol_floor: float = Field(default=0.5, ge=0, le=10, description="Least multiple the slippage shrinks to")
 
 
+class EventSettings(SettingsGroup):
+    """At which bars something is decided, and who names the side; sealed into the next bundle."""
+
+    mode: Literal["direction", "meta"] = Field(
+        default="direction",
+        description="direction: the model chooses the side; meta: the primary rule does, the model says if it pays",
+    )
+    sampling: Literal["every", "cusum"] = Field(
+        default="every", description="every: each every_bars-th bar; cusum: bars at which returns add up to an event"
+    )
+    every_bars: int = Field(default=3, ge=1, le=1000, description="Bars from event to event, for sampling every")
+    ema_weight: float = Field(default=0.4, ge=0, le=1, description="Primary rule: weight of EMA 9 over EMA 21")
+    rsi_weight: float = Field(default=0.2, ge=0, le=1, description="Primary rule: weight of RSI below 30 or above 70")
+    macd_weight: float = Field(default=0.4, ge=0, le=1, description="Primary rule: weight of the MACD histogram")
+    primary_threshold: float = Field(default=0.6, gt=0, le=1, description="Primary rule: sum of votes that is a side")
+
+
 class TrainingSettings(SettingsGroup):
     """How models are fitted walk-forward."""
 
@@ -187,7 +205,6 @@ class TrainingSettings(SettingsGroup):
     folds: int = Field(default=5, ge=2, le=50, description="Test windows in time")
     min_train_days: int = Field(default=20, ge=1, le=3650, description="Days before the first test window")
     gap_bars: int = Field(default=0, ge=0, le=100_000, description="Bars kept empty beyond each label's own end")
-    sample_every_bars: int = Field(default=3, ge=1, le=1000, description="One training row every so many bars")
     seed: int = Field(default=7, ge=0, le=2**31 - 1, description="Seed of everything random in a training")
     threads: int = Field(default=0, ge=0, le=1024, description="Threads of a fit; 0 takes all cores")
     learning_rate: float = Field(default=0.05, gt=0, le=1, description="Shrinkage of both tree models")

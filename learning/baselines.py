@@ -1,55 +1,47 @@
 """What would doing something simpler have earned, on the same bars and at the same costs?
 
-No trade, the class shares of the training rows (climatology), the primary rule (a side on every EMA 9/21 cross) and
-buy and hold. A model that does not beat them has learnt nothing worth its costs.
+No trade, the class shares of the training rows (``climatology``), the primary rule (every signal of
+``features.primary_rule``) and buy and hold. A model that does not beat them has learnt nothing worth its costs.
 """
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
 
+import numpy as np
+
+from features.primary_rule import PrimaryRule
 from learning.backtest import TradeTable, trades_at
-from learning.labels import UNRESOLVED
 from learning.panel import Panel
 from market.candles import Floats, Ints
 from market.costs import CostModel
 
-__all__ = ["HeldReturns", "buy_and_hold", "class_shares", "primary_rule"]
+__all__ = ["HeldReturns", "buy_and_hold", "primary_rule"]
 
 HeldReturns = tuple[Floats, Floats]
 
 
-def class_shares(y: NDArray[np.integer]) -> Floats:
-    """``(3,)`` shares of HOLD, BUY, SELL among labelled rows: the climatology forecast."""
-    counts = np.bincount(y[y != UNRESOLVED], minlength=3).astype(np.float64)
-    return counts / max(float(counts.sum()), 1.0)
+def primary_rule(
+    panel: Panel, rows: Ints, *, rule: PrimaryRule, names: Sequence[str], size: float, horizon_bars: int
+) -> TradeTable:
+    """A trade of ``size`` of equity wherever the rule names a side, one position a symbol.
 
-
-def primary_rule(panel: Panel, rows: Ints, *, column: int, size: float, horizon_bars: int) -> TradeTable:
-    """A trade on every change of sign of feature ``column`` (fast minus slow average), one position a symbol.
-
-    ``rows`` ascending panel rows. Sign up is a long, down a short, of ``size`` of equity. A cross counts only
-    between neighbouring bars. Resolved and unresolved trades alike hold their symbol until exit or horizon.
+    ``rows`` are the ascending panel rows on which something is decided, ``names`` the columns of ``panel.X``. Resolved
+    and unresolved trades alike hold their symbol until exit or horizon.
     """
-    taken: list[int] = []
-    for symbol in range(len(panel.symbols)):
-        mine = rows[panel.symbol_id[rows] == symbol]
-        sign = np.sign(panel.X[mine, column])
-        cross = np.zeros(mine.size, dtype=bool)
-        cross[1:] = (sign[1:] * sign[:-1] < 0) & (np.diff(panel.bar_index[mine]) == 1)
-        free_from = -1
-        for at in np.flatnonzero(cross):
-            row = int(mine[at])
-            bar = int(panel.bar_index[row])
-            if bar < free_from:
-                continue
-            ended = int(panel.exit_index[row, 0 if sign[at] > 0 else 1])
-            free_from = ended if ended >= 0 else bar + horizon_bars
-            taken.append(row)
-    chosen = np.array(sorted(taken), dtype=np.int64)
-    side = (panel.X[chosen, column] <= 0).astype(np.int64)
-    return trades_at(
-        panel, chosen, column=side, size=np.full(chosen.size, size), confidence=np.full(chosen.size, np.nan)
-    )
+    side = rule.sides(panel.X[rows], names)
+    signals = np.flatnonzero(side)
+    column = (side[signals] < 0).astype(np.int64)
+    bar = panel.bar_index[rows[signals]]
+    exits = panel.exit_index[rows[signals], column]
+    ends = np.where(exits >= 0, exits, bar + horizon_bars)
+    free_from = np.full(len(panel.symbols), -1, dtype=np.int64)
+    taken = np.zeros(signals.size, dtype=np.bool_)
+    for k, symbol in enumerate(panel.symbol_id[rows[signals]].tolist()):
+        if bar[k] >= free_from[symbol]:
+            taken[k] = True
+            free_from[symbol] = ends[k]
+    chosen = rows[signals[taken]]
+    nothing = np.full(chosen.size, np.nan)
+    return trades_at(panel, chosen, column=column[taken], size=np.full(chosen.size, size), confidence=nothing)
 
 
 def buy_and_hold(panel: Panel, rows: Ints, *, first_index: int, end_index: int, costs: CostModel) -> HeldReturns | None:

@@ -4,11 +4,13 @@ Prequential: calibrations, ensemble weights and thresholds used from a bar on ar
 whose labels ended before that bar. The same function serves every scored fold and the final bundle.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from features.events import Sides
 from learning.backtest import DenseMarket, dense_market, dense_probabilities
 from learning.calibration import Calibrated, kept_vector_scaling
 from learning.config import TrainingConfig
@@ -20,6 +22,7 @@ from learning.weights import uniqueness_weights
 from market.candles import Floats, Ints
 from registry.policy import DecisionPolicy
 from registry.predictors import ensemble_mean
+from registry.sides import restrict_to_sides
 
 __all__ = ["Combination", "OutOfFold", "fit_combination"]
 
@@ -45,9 +48,9 @@ class Combination:
     ensemble: ThresholdChoice
     alone: tuple[ThresholdChoice, ...]
 
-    def calibrated(self, raw: Floats) -> Floats:
-        """``(M, n, 3)`` raw to calibrated."""
-        return np.stack([one.scaling.apply(p) for one, p in zip(self.calibrations, raw, strict=True)])
+    def calibrated(self, raw: Floats, sides: Sides) -> Floats:
+        """``(M, n, 3)`` raw to calibrated, where the sides ``(n, 2)`` are open."""
+        return _applied(self.calibrations, raw, sides)
 
     def policy(self, base: DecisionPolicy) -> DecisionPolicy:
         """The ensemble's policy: ``base`` with its thresholds."""
@@ -62,9 +65,9 @@ def fit_combination(panel: Panel, oof: OutOfFold, *, before_index: int, config: 
     """Fit on the out-of-fold rows whose label ended before ``before_index`` minus the gap."""
     known = panel.label_end[oof.rows] < before_index - config.gap_bars
     rows, raw = oof.rows[known], oof.raw[:, known]
-    fit = (panel.y[rows] != UNRESOLVED) & (panel.bar_index[rows] % config.sample_every_bars == 0)
+    fit = panel.y[rows] != UNRESOLVED
     calibrations = _calibrations(panel, rows[fit], raw[:, fit], config)
-    calibrated = np.stack([one.scaling.apply(p) for one, p in zip(calibrations, raw, strict=True)])
+    calibrated = _applied(calibrations, raw, panel.sides[rows])
     weights = best_weights(calibrated[:, fit], panel.y[rows[fit]])
     market = dense_market(panel, rows, first_index=oof.first_index, end_index=before_index)
     chooser = _Chooser(panel=panel, market=market, rows=rows, config=config)
@@ -95,6 +98,11 @@ class _Chooser:
             candidates=threshold_candidates(mean, self.config.threshold_quantiles),
             min_trades=self.config.min_trades,
         )
+
+
+def _applied(calibrations: Sequence[Calibrated], raw: Floats, sides: Sides) -> Floats:
+    scaled = np.stack([one.scaling.apply(p) for one, p in zip(calibrations, raw, strict=True)])
+    return restrict_to_sides(scaled, sides)
 
 
 def _calibrations(panel: Panel, rows: Ints, raw: Floats, config: TrainingConfig) -> tuple[Calibrated, ...]:

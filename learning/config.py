@@ -24,10 +24,9 @@ def silent(_stage: str, _done: int, _total: int) -> None:
 class TrainingConfig:
     """Numbers of one training.
 
-    ``policy`` is the decision policy without its thresholds, which training sets. Every ``sample_every_bars``-th bar
-    (absolute index divisible by it) trains; all bars are predicted. The first ``warmup_folds`` test windows only
-    feed calibration, weights and thresholds and are not scored. ``threads`` models are fitted at a time (0: one per
-    core), which changes no byte.
+    ``policy`` is the decision policy without its thresholds, which training sets. The first ``warmup_folds`` test
+    windows only feed calibration, weights and thresholds and are not scored. ``threads`` models are fitted at a time
+    (0: one per core), which changes no byte.
     """
 
     policy: DecisionPolicy
@@ -35,7 +34,6 @@ class TrainingConfig:
     folds: int = 5
     gap_bars: int = 0
     mode: Mode = "expanding"
-    sample_every_bars: int = 3
     seed: int = 7
     threads: int = 0
     models: tuple[ModelKind, ...] = ("lightgbm", "xgboost", "logistic")

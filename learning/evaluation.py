@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.contract import FeatureContract
+from features.primary_rule import PRIMARY_FEATURES
 from learning.backtest import (
     TradeTable,
     booked_returns,
@@ -22,6 +23,7 @@ from learning.backtest import (
     trades_of,
 )
 from learning.baselines import buy_and_hold, primary_rule
+from learning.climatology import Climatology
 from learning.combination import Combination
 from learning.config import TrainingConfig
 from learning.labels import UNRESOLVED
@@ -34,9 +36,7 @@ from market.timeframe import Timeframe
 from registry.predictors import ensemble_mean
 from serving.decision import funnel
 
-__all__ = ["PRIMARY_FEATURE", "ScoredFold", "ScoredRows", "Strategies", "score_fold", "scored_rows", "strategies"]
-
-PRIMARY_FEATURE = "ema_9_21_diff"
+__all__ = ["ScoredFold", "ScoredRows", "Strategies", "score_fold", "scored_rows", "strategies"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -79,11 +79,11 @@ class Strategies:
 
 
 def score_fold(
-    panel: Panel, fold: Fold, raw: Floats, *, combination: Combination, climatology: Floats, config: TrainingConfig
+    panel: Panel, fold: Fold, raw: Floats, *, combination: Combination, climatology: Climatology, config: TrainingConfig
 ) -> ScoredFold:
-    """Decide one test window; ``raw (M, n, 3)`` on ``fold.test_rows``, ``climatology (3,)``."""
+    """Decide one test window; ``raw (M, n, 3)`` on ``fold.test_rows``, ``climatology`` of its training rows."""
     rows, base = fold.test_rows, config.policy
-    models = combination.calibrated(raw)
+    models = combination.calibrated(raw, panel.sides[rows])
     market = dense_market(panel, rows, first_index=fold.test_first_index, end_index=fold.test_end_index)
     dense = dense_probabilities(market, rows, models)
     decisions = decide(combination.policy(base), combination.weights, market, dense)
@@ -97,7 +97,7 @@ def score_fold(
         rows=rows,
         models=models,
         ensemble=ensemble_mean(models, combination.weights),
-        climatology=np.broadcast_to(climatology, (rows.size, 3)),
+        climatology=climatology.forecast(panel.sides[rows]),
         trades=trades,
         funnel=funnel(decisions.step[market.eligible]),
     )
@@ -137,11 +137,12 @@ def strategies(
     forecasts.update(zip(rows.model_names, rows.models, strict=True))
     judged = np.concatenate([one.rows for one in scored])
     tables = {name: join_trades([one.trades[name] for one in scored]) for name in scored[0].trades}
-    if PRIMARY_FEATURE in contract.names:
+    if set(PRIMARY_FEATURES) <= set(contract.names):
         tables["primary_rule"] = primary_rule(
             panel,
             judged,
-            column=contract.index_of(PRIMARY_FEATURE),
+            rule=panel.events.primary,
+            names=contract.names,
             size=config.policy.size_base,
             horizon_bars=spec.horizon_bars,
         )
@@ -153,7 +154,8 @@ def strategies(
             scores[name].update(_trading(tables[name].results, returns[name], per_year))
             scores[name]["unresolved"] = int((~tables[name].resolved).sum())
     scores["no_trade"] = _forecast(None, rows.y) | _trading(np.zeros(0), np.zeros(end - first), per_year)
-    held = buy_and_hold(panel, judged, first_index=first, end_index=end, costs=spec.costs)
+    window = np.arange(*np.searchsorted(panel.bar_index, (first, end)))
+    held = buy_and_hold(panel, window, first_index=first, end_index=end, costs=spec.costs)
     if held is not None:
         returns["buy_and_hold"] = held[0]
         scores["buy_and_hold"] = _forecast(None, rows.y) | _trading(held[1] / held[1].size, held[0], per_year)

@@ -4,7 +4,9 @@ One JSON-ready dict with stable snake_case keys, equal for equal inputs: no cloc
 be had.
 """
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,9 +66,11 @@ def evaluation_facts(
         "predicted_shares": _shares(rows.ensemble.argmax(axis=1)),
         "mean_probabilities": rows.ensemble.mean(axis=0).tolist(),
         "calibration_slope": calibration_slope(rows.ensemble, rows.y),
-        "sampling": {
-            "every_bars": config.sample_every_bars,
-            "rule": f"rows train where bar_index % {config.sample_every_bars} == 0; every valid bar is predicted",
+        "climatology": {name: list(each) for name, each in asdict(models[-1].window.climatology).items()},
+        "events": {
+            "rule": json.loads(panel.events.to_json()),
+            "rows": int(panel.event.sum()),
+            "valid_rows": len(panel),
         },
         "seed": config.seed,
     }

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.contract import FeatureContract
-from learning.baselines import class_shares
+from learning.climatology import Climatology, class_shares
 from learning.config import TrainingConfig
 from learning.errors import HistoryError, LabelError
 from learning.panel import Panel
@@ -33,7 +33,8 @@ __all__ = ["TrainingWindow", "WindowModels", "fit_windows", "one_blas_thread", "
 class TrainingWindow:
     """Panel ``rows (n,)`` to learn from with their ``weight (n,)``, and ``predict (k,)`` rows to predict.
 
-    ``early`` fits trees and ``late`` stops them: positions in ``rows``, purged. ``shares (3,)`` are class shares.
+    ``early`` fits trees and ``late`` stops them: positions in ``rows``, purged. ``shares (3,)`` are class shares, by
+    open sides in ``climatology``.
     """
 
     rows: Ints
@@ -43,6 +44,7 @@ class TrainingWindow:
     late: Ints
     scaler: Scaler
     shares: Floats
+    climatology: Climatology
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,6 +78,7 @@ def prepare_window(
         late=late,
         scaler=fit_scaler(panel.X[rows], columns.astype(np.int64)),
         shares=class_shares(y),
+        climatology=Climatology.of(y, panel.sides[rows]),
     )
 
 

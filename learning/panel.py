@@ -3,7 +3,8 @@
 One row is one valid bar of one symbol: its features as known at its close, and what a long and a short entered at
 the next open would have netted. Rows whose features carry a reason are left out, and rows of bars at which their market
 was no member of the universe; rows whose trades are unresolved stay, without a class, because the decision has to be
-made on them too. Rows are ordered by bar, then by symbol.
+made on them too. Rows are ordered by bar, then by symbol. Only events (``events``) are learnt from and decided on; the
+other rows stay for what is held over them.
 """
 
 from collections.abc import Sequence
@@ -15,10 +16,12 @@ from numpy.typing import NDArray
 
 from features.batch import FeatureBlock
 from features.contract import FeatureContract
+from features.events import EventRule, Sides
 from learning.errors import PanelError
-from learning.labels import UNRESOLVED, label_classes, label_ends
+from learning.labels import UNRESOLVED, label_ends
 from market.barriers import Barrier, BarrierSpec, PricePath, TradeOutcomes, simulate_trades
 from market.candles import Floats, Ints
+from market.label_rule import label_classes
 from market.timeframe import Timeframe
 
 __all__ = ["Panel", "SymbolHistory", "build_panel", "known_by"]
@@ -49,7 +52,10 @@ class Panel:
     ``label_end (N,) int64`` is the last bar the label looks at. ``atr_fraction``, ``vol_ratio`` and ``volatility``
     (daily, a fraction) ``(N,) float64`` were known at the decision. ``close`` and ``carry`` (funding a long of one
     coin has paid since its history began, in quote units; NaN from the first unknown settlement on) ``(N,)``.
+    ``sides (N, 2) bool`` are the sides that ``events`` allows at a row: none where it is no event.
     """
+
+    events: EventRule
 
     symbols: tuple[str, ...]
     symbol_id: NDArray[np.int32]
@@ -67,10 +73,16 @@ class Panel:
     volatility: Floats
     close: Floats
     carry: Floats
+    sides: Sides
 
     def __len__(self) -> int:
         """Number of rows."""
         return int(self.bar_index.size)
+
+    @property
+    def event(self) -> NDArray[np.bool_]:
+        """``(N,)`` rows on which something is decided."""
+        return self.sides[:, 0] | self.sides[:, 1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -87,8 +99,18 @@ class _Rows:
     outcomes: TradeOutcomes
 
 
-def build_panel(histories: Sequence[SymbolHistory], *, contract: FeatureContract, spec: BarrierSpec) -> Panel:
-    """Label every valid bar of every symbol; raises ``PanelError`` when nothing is left or shapes disagree."""
+def build_panel(
+    histories: Sequence[SymbolHistory],
+    *,
+    contract: FeatureContract,
+    spec: BarrierSpec,
+    events: EventRule | None = None,
+) -> Panel:
+    """Label every valid bar of every symbol; raises ``PanelError`` when nothing is left or shapes disagree.
+
+    ``events`` None decides at every bar, in either direction.
+    """
+    rule = events or EventRule()
     parts = [_rows(history, contract, spec) for history in histories]
     counts = [part.at.size for part in parts]
     if sum(counts) == 0:
@@ -101,27 +123,31 @@ def build_panel(histories: Sequence[SymbolHistory], *, contract: FeatureContract
     symbol_id = np.repeat(np.arange(len(parts), dtype=np.int32), counts)
     order = np.lexsort((symbol_id, bar_index))
     outcomes = _joined([part.outcomes for part in parts], order)
+    X = _matrix(histories, parts, order, len(contract.names))
+    allowed = rule.allowed(X, contract.names)
 
     def column(name: str) -> Floats:
         return np.concatenate([getattr(part, name) for part in parts])[order]
 
     return Panel(
+        events=rule,
         symbols=tuple(history.symbol for history in histories),
         symbol_id=symbol_id[order],
         bar_index=bar_index[order],
-        X=_matrix(histories, parts, order, len(contract.names)),
-        y=label_classes(outcomes),
+        X=X,
+        y=label_classes(outcomes.net, outcomes.barrier, allowed),
         net=outcomes.net,
         gross=outcomes.gross,
         funding=outcomes.funding,
         exit_index=outcomes.exit_index,
         barrier=outcomes.barrier,
-        label_end=label_ends(outcomes, bar_index[order], horizon_bars=spec.horizon_bars),
+        label_end=label_ends(outcomes, bar_index[order], horizon_bars=spec.horizon_bars, sides=allowed),
         atr_fraction=column("atr_fraction"),
         vol_ratio=column("vol_ratio"),
         volatility=column("volatility"),
         close=column("close"),
         carry=column("carry"),
+        sides=allowed & rule.sampled(X, bar_index[order], contract.names)[:, None],
     )
 
 
@@ -197,10 +223,11 @@ def known_by(panel: Panel, end_index: int) -> Panel:
     """
     n = int(np.searchsorted(panel.bar_index, end_index))
     unknown = panel.exit_index[:n] >= end_index
-    kept = {field.name: getattr(panel, field.name)[:n] for field in fields(panel) if field.name != "symbols"}
+    whole = {"events", "symbols"}
+    kept = {field.name: getattr(panel, field.name)[:n] for field in fields(panel) if field.name not in whole}
     kept["y"] = np.where(panel.label_end[:n] >= end_index, np.int8(UNRESOLVED), panel.y[:n])
     kept["exit_index"] = np.where(unknown, -1, panel.exit_index[:n])
     kept["barrier"] = np.where(unknown, np.int8(Barrier.UNRESOLVED), panel.barrier[:n])
     for name in ("net", "gross", "funding"):
         kept[name] = np.where(unknown, np.nan, kept[name])
-    return Panel(symbols=panel.symbols, **kept)
+    return Panel(events=panel.events, symbols=panel.symbols, **kept)

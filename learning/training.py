@@ -127,8 +127,11 @@ class _Run:
     def folds(self) -> tuple[Fold, ...]:
         """The folds that are tested, and last the final window, which has nothing to be tested on."""
         bar_index, label_end = self.panel.bar_index, self.panel.label_end
-        trainable = (bar_index % self.config.sample_every_bars == 0) & (self.panel.y != UNRESOLVED)
-        folds = walk_forward(bar_index, label_end, trainable=trainable, end_index=self.end_index, plan=self.plan)
+        judged = self.panel.event
+        trainable = judged & (self.panel.y != UNRESOLVED)
+        folds = walk_forward(
+            bar_index, label_end, trainable=trainable, judged=judged, end_index=self.end_index, plan=self.plan
+        )
         final = Fold(
             number=len(folds),
             train_rows=training_rows(
@@ -179,7 +182,7 @@ class _Run:
                     fold,
                     models.raw,
                     combination=combination,
-                    climatology=models.window.shares,
+                    climatology=models.window.climatology,
                     config=self.config,
                 )
             scored.append(one)

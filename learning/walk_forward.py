@@ -47,20 +47,28 @@ class Fold:
 
 
 def walk_forward(
-    bar_index: Ints, label_end: Ints, *, trainable: NDArray[np.bool_], end_index: int, plan: WalkForward
+    bar_index: Ints,
+    label_end: Ints,
+    *,
+    trainable: NDArray[np.bool_],
+    end_index: int,
+    plan: WalkForward,
+    judged: NDArray[np.bool_] | None = None,
 ) -> tuple[Fold, ...]:
     """Cut rows into folds with test windows over ``[first bar + min_train_bars, end_index)``.
 
     ``bar_index`` and ``label_end`` are ``(n,)`` absolute indices; ``trainable`` ``(n,)`` says which rows have a
-    label and were sampled. Test windows hold every row. Raises ``HistoryError`` when the history is too short.
+    label and are events, ``judged`` ``(n,)`` which rows a test window holds (None: all). Raises ``HistoryError`` when
+    the history is too short.
     """
     start = int(bar_index.min()) if bar_index.size else end_index
     _require_history(end_index - start, plan)
+    inside = np.ones(bar_index.size, dtype=np.bool_) if judged is None else judged
     edges = np.linspace(start + plan.min_train_bars, end_index, plan.folds + 1).astype(np.int64)
     folds = []
     for number, (first, end) in enumerate(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)):
         train = training_rows(bar_index, label_end, trainable=trainable, before_index=first, plan=plan)
-        test = np.flatnonzero((bar_index >= first) & (bar_index < end))
+        test = np.flatnonzero(inside & (bar_index >= first) & (bar_index < end))
         assert_no_overlap(bar_index[train], label_end[train], bar_index[test], label_end[test], gap_bars=plan.gap_bars)
         folds.append(Fold(number=number, train_rows=train, test_rows=test, test_first_index=first, test_end_index=end))
     return tuple(folds)

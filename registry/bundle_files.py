@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.contract import FeatureContract
+from features.events import CUSUM_FEATURE, EventRule
 from features.inputs import BarInputs
+from features.primary_rule import PRIMARY_FEATURES
 from market.barriers import BarrierSpec
 from market.costs import CostModel
 from market.errors import LockstepError
@@ -34,7 +36,7 @@ _CLASSES = {action.name: int(action) for action in Action}
 _SUFFIX = {"lightgbm": "txt", "xgboost": "ubj", "logistic": "json"}
 _SCALER = ("columns", "mean", "scale")
 _REFERENCE = tuple(one.name for one in fields(ReferenceDistributions) if one.name != "rows")
-_JSON = ("contract", "label_spec", "classes", "models", "policy", "reference", "golden", "facts")
+_JSON = ("contract", "label_spec", "classes", "models", "policy", "reference", "golden", "facts", "events")
 
 
 def encode(parts: BundleParts) -> dict[str, bytes]:
@@ -59,6 +61,7 @@ def encode(parts: BundleParts) -> dict[str, bytes]:
             "first_index": golden.inputs.first_index,
         },
         "facts": parts.facts,
+        "events": parse_json(parts.events.to_json()),
         "contract": parse_json(parts.contract.to_json()),
     }
     files = {f"{name}.json": canonical_json(value) for name, value in values.items()}
@@ -97,6 +100,7 @@ def decode(files: dict[str, bytes]) -> BundleParts:
             ),
             golden=_golden(read["golden"], files),
             facts=read["facts"],
+            events=EventRule.from_values(read["events"]),
         )
     except BundleError:
         raise
@@ -129,6 +133,10 @@ def check_parts(parts: BundleParts) -> None:
     if parts.policy.horizon_bars != parts.label_spec.horizon_bars:
         theirs = f"{parts.policy.horizon_bars} and {parts.label_spec.horizon_bars} bars"
         raise _bad("policy.json", f"policy and labels have different horizons ({theirs})")
+    read = set(PRIMARY_FEATURES if parts.events.mode == "meta" else ())
+    read |= {CUSUM_FEATURE} if parts.events.sampling == "cusum" else set()
+    if not read <= set(parts.contract.names):
+        raise _bad("events.json", f"its rule reads {', '.join(sorted(read))}, which the contract does not have")
     lacking = [name for name in REQUIRED_FACTS if name not in parts.facts]
     if lacking:
         raise _bad("facts.json", f"it does not state {', '.join(lacking)}")

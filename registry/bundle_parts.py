@@ -4,12 +4,13 @@ Everything that is needed to turn bars into a decision, and everything that is n
 ``BundleParts`` is what the learning room hands over, ``GoldenBars`` the proof.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from numpy import float32
 from numpy.typing import NDArray
 
 from features.contract import FeatureContract
+from features.events import EventRule
 from features.inputs import BarInputs
 from market.barriers import BarrierSpec
 from market.candles import Floats
@@ -58,7 +59,8 @@ class GoldenBars:
 class BundleParts:
     """All parts of one bundle; ``weights (M,) float64`` belong to ``models`` in order and sum to 1.
 
-    ``facts`` is JSON and holds at least ``REQUIRED_FACTS`` (times in ms UTC, class shares in class order).
+    ``events`` says at which bars it decides, and on which side. ``facts`` is JSON and holds at least ``REQUIRED_FACTS``
+    (times in ms UTC, class shares in class order).
     """
 
     contract: FeatureContract
@@ -70,3 +72,4 @@ class BundleParts:
     reference: ReferenceDistributions
     golden: GoldenBars
     facts: dict[str, object]
+    events: EventRule = field(default_factory=EventRule)

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.contract import FeatureContract, FeatureSpec, running_contract
+from features.events import EventRule, Sides
 from market.barriers import BarrierSpec
-from market.candles import Floats
+from market.candles import Floats, Ints
 from market.errors import LockstepError
 from market.timeframe import Timeframe
 from registry.bundle_files import decode
@@ -28,6 +29,7 @@ from registry.policy import DecisionPolicy
 from registry.predictors import Predictor, ensemble_mean, load_predictor, predict_all
 from registry.reference import ReferenceDistributions
 from registry.scaler import Scaler
+from registry.sides import restrict_to_sides
 
 __all__ = ["LoadedBundle", "load_bundle"]
 
@@ -50,14 +52,23 @@ class LoadedBundle:
     scaler: Scaler
     model_names: tuple[str, ...]
     weights: Floats
+    events: EventRule
     facts: dict[str, object]
     reference: ReferenceDistributions
     golden_digest: str
     predictors: tuple[Predictor, ...]
 
     def predict_models(self, X: NDArray[np.float32]) -> Floats:
-        """``(n, F) float32`` features to ``(M, n, 3) float64`` calibrated probabilities (HOLD, BUY, SELL)."""
-        return predict_all(self.predictors, X)
+        """``(n, F) float32`` features to ``(M, n, 3) float64`` calibrated probabilities (HOLD, BUY, SELL).
+
+        In mode ``meta`` the side that the primary rule does not name has probability 0.
+        """
+        found = predict_all(self.predictors, X)
+        return restrict_to_sides(found, self.events.allowed(X, self.contract.names))
+
+    def sides(self, X: NDArray[np.float32], bar_index: Ints) -> Sides:
+        """``(n, 2) bool``: the sides open at these rows of bars ``(n,)``; none where nothing is decided."""
+        return self.events.sides(X, bar_index, self.contract.names)
 
     def predict(self, X: NDArray[np.float32]) -> Floats:
         """``(n, F) float32`` features to the weighted mean ``(n, 3) float64``."""
@@ -87,6 +98,7 @@ def load_bundle(
         scaler=parts.scaler,
         model_names=tuple(part.name for part in parts.models),
         weights=parts.weights,
+        events=parts.events,
         facts=parts.facts,
         reference=parts.reference,
         golden_digest=sha256_hex(np.ascontiguousarray(probabilities).tobytes()),

@@ -122,7 +122,10 @@ def silent_bar(lineup: Lineup, plan: ServePlan, *, index: int, cause: str) -> Ba
 
 def _judge(seat: Seat, bar: BarView, plan: ServePlan) -> _Said:
     eligible = seat.covered & np.array([cause == OK for cause in bar.causes])
-    rows = np.flatnonzero(eligible)
+    event = np.zeros(eligible.size, dtype=np.bool_)
+    at = np.full(int(eligible.sum()), bar.index, dtype=np.int64)
+    event[eligible] = seat.bundle.sides(bar.features[eligible], at).any(axis=1)
+    rows = np.flatnonzero(event)
     found = seat.bundle.predict_models(bar.features[rows])
     p = np.full((len(plan.symbols), len(seat.bundle.model_names), 3), np.nan)
     p[rows] = found.transpose(1, 0, 2)
@@ -135,6 +138,7 @@ def _judge(seat: Seat, bar: BarView, plan: ServePlan) -> _Said:
         probabilities=p,
         healthy=np.ones(len(seat.bundle.model_names), dtype=np.bool_),
         eligible=eligible,
+        event=event,
         volatility=per_bar * math.sqrt(_DAY_BARS),
     )
     return _Said(rows=rows, probabilities=found, decided=decided)
@@ -230,6 +234,7 @@ def _signals(
     bar: BarView, lineup: Lineup, plan: ServePlan, champion: _Said | None, causes: Sequence[str]
 ) -> tuple[SignalRow, ...]:
     bar_ms = bar.index * plan.contract.timeframe_ms
+    rule = None if lineup.champion is None else lineup.champion.bundle.events
     rows = []
     for s, symbol in enumerate(plan.symbols):
         steps: dict[str, object] = {"cause": causes[s]}
@@ -240,6 +245,9 @@ def _signals(
             continue
         steps["step"] = Step(champion.decided.step[s]).name
         steps["share"] = float(champion.decided.share[s])
+        if rule is not None and rule.mode == "meta" and causes[s] == OK:
+            votes = rule.primary.votes(bar.features[[s]], plan.contract.names)[0].tolist()
+            steps["primary"] = dict(zip(rule.primary.versions, votes, strict=True))
         action, confidence, size = (column[s] for column in _columns(champion.decided))
         said = (int(action), float(confidence), float(size)) if action else None
         rows.append(_signal(lineup, plan, symbol, bar_ms, causes[s], steps, said))

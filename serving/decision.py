@@ -2,7 +2,7 @@
 
 One pure function over arrays, run bar by bar by the worker (``decide_bar``) and over a whole history by the backtest
 (``decide_history``): both call the same compiled code. The policy is data from the bundle. Rules, in order: eligible,
-quorum, finite numbers, votes, even split, consensus, volatility, supervisor, one position per symbol, number of
+event, quorum, finite numbers, votes, even split, consensus, volatility, supervisor, one position per symbol, number of
 positions, exposure. The last four see symbols by descending confidence, then by index. ``step`` names the first rule
 that made a symbol HOLD; its counts over the symbols sum to their number.
 
@@ -66,6 +66,7 @@ class Step(IntEnum):
     POSITION_OPEN = 9
     MAX_POSITIONS = 10
     MAX_EXPOSURE = 11
+    NO_EVENT = 12
 
 
 if tuple(Step.__members__) != HELD_BY:  # a build error, seen at import
@@ -176,13 +177,14 @@ def decide_bar(
     healthy: Flags,
     eligible: Flags,
     volatility: Floats,
+    event: Flags | None = None,
 ) -> BarDecisions:
     """Decide one bar for all symbols and remember what was done.
 
     ``probabilities`` ``(S, M, 3)`` in the order of ``Action``, ``weights`` and ``healthy`` ``(M,)``, ``eligible`` and
-    ``volatility`` (daily, fraction) ``(S,)``. Raises ``DecisionError`` for shapes that do not fit. ``state`` is
-    changed: positions whose time is over are closed first, actions taken stay open until
-    ``bar_index + horizon_bars``.
+    ``volatility`` (daily, fraction) ``(S,)``; ``event`` ``(S,)`` says where the bundle's event rule decides (None:
+    everywhere). Raises ``DecisionError`` for shapes that do not fit. ``state`` is changed: positions whose time is over
+    are closed first, actions taken stay open until ``bar_index + horizon_bars``.
     """
     n_symbols, n_models = eligible.size, weights.size
     _require(
@@ -194,6 +196,7 @@ def decide_bar(
             "supervisor ring": (state.ring.shape, (policy.supervisor_window,)),
         }
     )
+    asked = eligible if event is None else eligible & event
     rules = _rules(policy)
     flags = np.ascontiguousarray(healthy, dtype=np.bool_)
     out = _empty((n_symbols,), n_models)
@@ -204,10 +207,11 @@ def decide_bar(
         bar_index,
         np.ascontiguousarray(probabilities, dtype=np.float64),
         flags,
-        np.ascontiguousarray(eligible, dtype=np.bool_),
+        np.ascontiguousarray(asked, dtype=np.bool_),
         np.ascontiguousarray(volatility, dtype=np.float64),
         out,
     )
+    out.step[eligible & ~asked] = Step.NO_EVENT
     return BarDecisions(**out._asdict())
 
 

@@ -1,11 +1,13 @@
 """Which bars have been served already?
 
 Read from the rows themselves, never from a note about them. A bar is served when every symbol has a signal and every
-valid feature row has a prediction of every bundle. The first bar that lacks something is where a run goes on.
+valid feature row on which a bundle decides has its prediction. The first bar that lacks something is where a run goes
+on.
 """
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 from sqlalchemy import Connection, func, select
 
 from infra.tables import feature_rows, predictions, signals
@@ -14,6 +16,8 @@ from serving.lineup import ServePlan, coverage_cause
 from serving.states import OK
 
 __all__ = ["first_unserved", "last_served"]
+
+_ROWS_AT_ONCE = 20_000
 
 
 def last_served(connection: Connection, model_name: str) -> int | None:
@@ -50,7 +54,7 @@ def first_unserved(
 def _first_unpredicted(
     connection: Connection, plan: ServePlan, bundle: LoadedBundle, *, lo: int, hi: int
 ) -> int | None:
-    """Open time of the first valid feature row this bundle may predict and has not."""
+    """Open time of the first valid feature row this bundle decides on and has no prediction for."""
     symbols: Sequence[str] = [symbol for symbol in plan.symbols if coverage_cause(bundle, symbol) == OK]
     done = (
         select(predictions.c.id)
@@ -61,8 +65,9 @@ def _first_unpredicted(
         )
         .exists()
     )
-    found: int | None = connection.scalar(
-        select(func.min(feature_rows.c.bar_ms)).where(
+    query = (
+        select(feature_rows.c.bar_ms, feature_rows.c.features)
+        .where(
             feature_rows.c.contract == plan.contract_id,
             feature_rows.c.symbol.in_(symbols),
             feature_rows.c.bar_ms >= lo,
@@ -70,5 +75,12 @@ def _first_unpredicted(
             feature_rows.c.reason == 0,
             ~done,
         )
+        .order_by(feature_rows.c.bar_ms)
     )
-    return found
+    for rows in connection.execute(query).partitions(_ROWS_AT_ONCE):
+        X = np.frombuffer(b"".join(row.features for row in rows), dtype="<f4").reshape(len(rows), -1)
+        bar_ms = np.array([row.bar_ms for row in rows], dtype=np.int64)
+        events = bundle.sides(X.astype(np.float32, copy=False), bar_ms // plan.contract.timeframe_ms).any(axis=1)
+        if events.any():
+            return int(bar_ms[np.argmax(events)])
+    return None

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from sqlalchemy import select
@@ -17,6 +16,7 @@ from infra.bootstrap import App, open_app
 from infra.locks import exclusive
 from infra.settings import Settings
 from infra.tables import training_runs
+from learning.climatology import Climatology
 from learning.gate_profiles import GateProfile, gate_profile
 from learning.gates import GateInputs, evaluate_gates, gates_verdict
 from learning.trade_evidence import TradeEvidence
@@ -114,7 +114,7 @@ def _judge(app: App, challenger: ServedBundle, champion_hash: str | None) -> Dec
     )
     shadow = shadow_skill(
         rows,
-        climatology=np.array(bundle.facts["class_shares"], dtype=np.float64),
+        climatology=climatology_of(bundle),
         against_champion=champion_hash is not None,
         horizon_bars=bundle.label_spec.horizon_bars,
         seed=app.settings.training.seed,
@@ -173,6 +173,18 @@ def _judge(app: App, challenger: ServedBundle, champion_hash: str | None) -> Dec
             "shadow": None if shadow is None else json_ready(asdict(shadow)),
         },
     )
+
+
+def climatology_of(bundle: LoadedBundle) -> Climatology:
+    """What class shares alone would forecast, as sealed into the bundle."""
+    found = bundle.facts.get("climatology")
+    if not isinstance(found, Mapping):
+        raise LockstepError(
+            f"bundle {bundle.hash[:12]} states no climatology",
+            why="nothing says what a forecast without skill would score on its rows",
+            remedy="train again with this release",
+        )
+    return Climatology.from_values(found)
 
 
 def _training_run(app: App, bundle: LoadedBundle) -> Mapping[str, Any]:

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from math import ceil
 
 from features.contract import FeatureContract, FeatureSpec, running_contract
+from features.events import EventRule
+from features.primary_rule import PrimaryRule
 from infra.settings import Settings
 from learning.config import TrainingConfig
 from market.barriers import BarrierSpec
@@ -25,6 +27,7 @@ __all__ = [
     "barrier_spec",
     "config_facts",
     "contract_of",
+    "event_rule",
     "plan_stretches",
     "timeframe_of",
     "training_config",
@@ -75,6 +78,15 @@ def barrier_spec(settings: Settings) -> BarrierSpec:
     return BarrierSpec(horizon_bars=s.horizon_bars, profit_atr=s.profit_atr, stop_atr=s.stop_atr, costs=costs)
 
 
+def event_rule(settings: Settings) -> EventRule:
+    """At which bars the next bundle decides, and who names the side."""
+    e = settings.events
+    primary = PrimaryRule(
+        ema_weight=e.ema_weight, rsi_weight=e.rsi_weight, macd_weight=e.macd_weight, threshold=e.primary_threshold
+    )
+    return EventRule(mode=e.mode, sampling=e.sampling, every_bars=e.every_bars, primary=primary)
+
+
 def training_config(settings: Settings) -> TrainingConfig:
     """How models are fitted, with the decision policy they will be judged through."""
     t = settings.training
@@ -87,7 +99,6 @@ def training_config(settings: Settings) -> TrainingConfig:
         folds=t.folds,
         gap_bars=t.gap_bars,
         mode=t.mode,
-        sample_every_bars=t.sample_every_bars,
         seed=t.seed,
         threads=t.threads or os.cpu_count() or 1,
         lightgbm_trees=t.lightgbm_trees,
@@ -113,6 +124,7 @@ def config_facts(settings: Settings) -> dict[str, object]:
     """Every number that shapes a training, as JSON: part of its identity and of the bundle's facts."""
     return {
         "labels": asdict(barrier_spec(settings)),
+        "events": asdict(event_rule(settings)),
         "training": asdict(training_config(settings)),
         "contract": contract_of(settings).fingerprint,
     }

@@ -12,23 +12,33 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine, and_, select
 
+from features.events import Sides
 from infra.tables import outcomes, paper_trades, predictions
+from learning.climatology import Climatology
 from learning.shadow import ShadowEvidence, paired_evidence
 from learning.trade_evidence import TradeEvidence, trade_evidence
+from market.barriers import Barrier
 from market.candles import Floats, Ints
+from market.label_rule import label_classes
 from market.timeframe import Timeframe
+from registry.sides import restrict_to_sides
 
 __all__ = ["ShadowRows", "restored_skill", "shadow_rows", "shadow_skill", "shadow_trades"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ShadowRows:
-    """Resolved predictions of one bundle: ``ours (n, 3)``, ``champion (n, 3)`` (NaN where it made none)."""
+    """Resolved predictions of one bundle: ``ours (n, 3)``, ``champion (n, 3)`` (NaN where it made none).
+
+    ``sides (n, 2)`` were open: where the primary rule had named one, the class and the champion's probabilities are
+    those of that question.
+    """
 
     bar_index: Ints
     y: NDArray[np.int8]
     ours: Floats
     champion: Floats
+    sides: Sides
 
 
 def shadow_rows(
@@ -63,7 +73,11 @@ def shadow_rows(
     )
     query = (
         select(
-            predictions.c.bar_ms, outcomes.c.label, predictions.c.probabilities, other.c.probabilities.label("theirs")
+            predictions.c.bar_ms,
+            outcomes.c.net_long,
+            outcomes.c.net_short,
+            predictions.c.probabilities,
+            other.c.probabilities.label("theirs"),
         )
         .select_from(joined)
         .where(
@@ -78,21 +92,26 @@ def shadow_rows(
     with engine.connect() as connection:
         rows = connection.execute(query).all()
     nothing = [np.nan] * 3
+    ours = np.array([row.probabilities for row in rows], dtype=np.float64).reshape(-1, 3)
+    theirs = np.array([row.theirs or nothing for row in rows], dtype=np.float64).reshape(-1, 3)
+    net = np.array([(row.net_long, row.net_short) for row in rows], dtype=np.float64).reshape(-1, 2)
+    sides = ours[:, 1:] > 0.0  # a closed side has probability zero, an open one never has
     return ShadowRows(
         bar_index=np.array([row.bar_ms // timeframe.ms for row in rows], dtype=np.int64),
-        y=np.array([row.label for row in rows], dtype=np.int8),
-        ours=np.array([row.probabilities for row in rows], dtype=np.float64).reshape(-1, 3),
-        champion=np.array([row.theirs or nothing for row in rows], dtype=np.float64).reshape(-1, 3),
+        y=label_classes(net, np.full(net.shape, Barrier.TIME, dtype=np.int8), sides),
+        ours=ours,
+        champion=restrict_to_sides(theirs, sides),
+        sides=sides,
     )
 
 
 def shadow_skill(
-    rows: ShadowRows, *, climatology: Floats, against_champion: bool, horizon_bars: int, seed: int, alpha: float
+    rows: ShadowRows, *, climatology: Climatology, against_champion: bool, horizon_bars: int, seed: int, alpha: float
 ) -> ShadowEvidence | None:
     """Paired log loss against the champion, or against the class shares of training; None without rows."""
     if rows.y.size == 0:
         return None
-    reference = rows.champion if against_champion else np.broadcast_to(climatology, rows.ours.shape).copy()
+    reference = rows.champion if against_champion else climatology.forecast(rows.sides)
     return paired_evidence(
         challenger=rows.ours,
         reference=reference,

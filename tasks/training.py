@@ -34,7 +34,7 @@ from registry.reference import ReferenceDistributions, reference_distributions
 from registry.seal import seal
 from registry.verify import fresh_process_check
 from tasks.histories import load_histories, load_inputs
-from tasks.plan import barrier_spec, config_facts, training_config
+from tasks.plan import barrier_spec, config_facts, event_rule, training_config
 from tasks.progress import report
 from tasks.stores import block_cache, bundle_cache, model_store
 from tasks.training_evidence import ledger_rows, training_evidence
@@ -130,7 +130,8 @@ def training_panel(app: App, request: TrainingRequest) -> Panel:
         cache=block_cache(app),
     )
     members = [_while_member(one, window) for one in histories]
-    return build_panel(members, contract=window.contract, spec=barrier_spec(app.settings))
+    spec, events = barrier_spec(app.settings), event_rule(app.settings)
+    return build_panel(members, contract=window.contract, spec=spec, events=events)
 
 
 def _while_member(history: SymbolHistory, window: Window) -> SymbolHistory:
@@ -189,6 +190,7 @@ def _parts(app: App, request: TrainingRequest, trained: _Trained) -> BundleParts
         "synthetic": request.snapshot.synthetic,
         "trial_count": evidence["trials"],
         "class_shares": result.evaluation["class_shares"],
+        "climatology": result.evaluation["climatology"],
         "class_map": {"0": "HOLD", "1": "BUY", "2": "SELL"},
         "metrics": result.evaluation["strategies"],
         "evaluation": result.evaluation,
@@ -199,6 +201,7 @@ def _parts(app: App, request: TrainingRequest, trained: _Trained) -> BundleParts
     return BundleParts(
         contract=window.contract,
         label_spec=barrier_spec(settings),
+        events=event_rule(settings),
         scaler=result.scaler,
         models=result.models,
         weights=result.weights,

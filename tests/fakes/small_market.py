@@ -11,6 +11,7 @@ import numpy as np
 
 from features.batch import compute_features
 from features.contract import FeatureContract, FeatureSpec, running_contract
+from features.events import EventRule
 from features.inputs import BarInputs
 from infra.lake import Lake
 from infra.sources.synthetic import synthetic_market
@@ -86,7 +87,9 @@ def training_inputs(market: SmallMarket) -> list[BarInputs]:
     return [one for one in made if one is not None]
 
 
-def small_bundle(market: SmallMarket, directory: Path, *, seed: int, **facts: object) -> LoadedBundle:
+def small_bundle(
+    market: SmallMarket, directory: Path, *, seed: int, events: EventRule | None = None, **facts: object
+) -> LoadedBundle:
     """Train, seal and load a bundle of one model of each kind; ``facts`` replace the usual ones."""
     inputs = training_inputs(market)
     blocks = [compute_features(one, market.contract) for one in inputs]
@@ -117,6 +120,7 @@ def small_bundle(market: SmallMarket, directory: Path, *, seed: int, **facts: ob
             "metrics": {"log_loss": 0.98},
             **facts,
         },
+        events=events or EventRule(),
     )
     bundle_hash = seal(parts, directory)
     return load_bundle(directory, expected_hash=bundle_hash, running=market.contract)

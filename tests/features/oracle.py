@@ -7,6 +7,7 @@ bar), because EMAs start there. Reads nothing of the kernel.
 
 import numpy as np
 
+BEGUN = 1152 - 577 + 1  # where windows begin, counted from the warm-up's first bar
 O, H, L, C, V, REAL, REF, RATE, INTERVAL, HOURS, OI, BASIS, TAKER = range(13)
 
 
@@ -139,7 +140,19 @@ def volatility(o, h, l, c, c1, bars_per_year):
         "downside_share_48": over((np.minimum(r, 0)[-48:] ** 2).sum(), (r[-48:] ** 2).sum(), 0.5),
         "range_position_288": over(c[-1] - low, high - low, 0.5),
         "drawdown_288": c[-1] / high - 1,
+        "cusum_event": cusum(r),
     }
+
+
+def cusum(r):
+    """The last bar's event of the CUSUM filter over two deviations, begun where the windows begin."""
+    rise = fall = event = 0.0
+    for i in range(BEGUN, r.size):
+        limit = 2 * np.std(np.concatenate((np.zeros(48), r[BEGUN : i + 1]))[-48:], ddof=1)
+        rise, fall = max(rise + r[i], 0.0), max(fall - r[i], 0.0)
+        event = 1.0 if rise > limit else -1.0 if fall > limit else 0.0
+        rise, fall = (0.0 if rise > limit else rise), (0.0 if fall > limit else fall)
+    return event
 
 
 def volume(h, l, c, c1, v):

@@ -6,13 +6,14 @@ import numpy as np
 
 from features.batch import FeatureBlock
 from features.contract import FeatureContract
+from features.events import EventRule, Mode
 from learning.config import TrainingConfig
 from learning.panel import Panel, SymbolHistory, build_panel
 from market.barriers import BarrierSpec, PricePath
 from market.costs import CostModel
 from registry.policy import DecisionPolicy
 
-NAMES = ("hint", "noise", "atr_pct", "atr_ratio", "realized_vol_288", "ema_9_21_diff", "oi_change")
+NAMES = ("hint", "noise", "atr_pct", "atr_ratio", "realized_vol_288", "ema_9_21_diff", "oi_change", "rsi", "macd_hist")
 SPEC = BarrierSpec(horizon_bars=12, profit_atr=3.0, stop_atr=3.0, costs=CostModel())
 FIRST = 6_000_000
 CONTRACT = FeatureContract(
@@ -35,9 +36,10 @@ def planted_histories(*, bars: int = 3000, symbols: int = 3, edge: float = 1.0, 
     return [_history(f"SYN{chr(65 + i)}USDT", rng, bars, edge) for i in range(symbols)]
 
 
-def planted_panel(**arguments: float) -> Panel:
-    """``planted_histories`` as a panel."""
-    return build_panel(planted_histories(**arguments), contract=CONTRACT, spec=SPEC)
+def planted_panel(*, every_bars: int = 2, mode: Mode = "direction", **arguments: float) -> Panel:
+    """``planted_histories`` as a panel, decided at every ``every_bars``-th bar."""
+    events = EventRule(mode=mode, every_bars=every_bars)
+    return build_panel(planted_histories(**arguments), contract=CONTRACT, spec=SPEC, events=events)
 
 
 def tiny_config(**changes: object) -> TrainingConfig:
@@ -47,7 +49,6 @@ def tiny_config(**changes: object) -> TrainingConfig:
         policy=policy,
         min_train_bars=900,
         folds=3,
-        sample_every_bars=2,
         lightgbm_trees=15,
         lightgbm_leaves=7,
         xgboost_trees=15,

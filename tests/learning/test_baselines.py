@@ -5,48 +5,48 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from learning.baselines import buy_and_hold, class_shares, primary_rule
+from features.primary_rule import PRIMARY_FEATURES, PrimaryRule
+from learning.baselines import buy_and_hold, primary_rule
 from market.costs import CostModel
-from tests.learning.planted import FIRST, NAMES, planted_panel
+from tests.learning.planted import FIRST, planted_panel
 
-COLUMN = NAMES.index("ema_9_21_diff")
 COSTS = CostModel(taker_fee_bps=5.0, slippage_bps=1.0)
+RULE = {"rule": PrimaryRule(), "names": PRIMARY_FEATURES, "size": 0.02, "horizon_bars": 12}
 
 
-def test_class_shares_leave_unresolved_rows_out():
-    """Shares of HOLD, BUY, SELL among rows that have a class."""
-    assert class_shares(np.array([0, 1, 1, 2, -1], dtype=np.int8)).tolist() == [0.25, 0.5, 0.25]
+def signalling_panel(sides, symbols=1):
+    """Symbols whose features make the primary rule name these sides."""
+    panel = planted_panel(bars=len(sides), symbols=symbols)
+    side = np.repeat(np.asarray(sides, dtype=np.float32), symbols)
+    return replace(panel, X=np.stack((side, np.full(side.size, 50.0, np.float32), side), axis=1))
 
 
-def crossing_panel(signs):
-    """One symbol whose EMA difference has these signs."""
-    panel = planted_panel(bars=len(signs), symbols=1)
-    X = panel.X.copy()
-    X[:, COLUMN] = signs
-    return replace(panel, X=X)
-
-
-def test_the_primary_rule_trades_each_cross_once_the_last_trade_is_over():
-    """Up is a long, down a short; a cross during a position is not traded."""
-    signs = np.ones(100)
-    signs[20:24] = -1.0
-    signs[60:] = -1.0
-    panel = crossing_panel(signs)
-    trades = primary_rule(panel, np.arange(100), column=COLUMN, size=0.02, horizon_bars=12)
-    first_exit = panel.exit_index[20, 1]
-    expected = [20] + ([24] if first_exit <= FIRST + 24 else []) + [60]
+def test_the_primary_rule_takes_every_signal_once_the_last_trade_is_over():
+    """Up is a long, down a short, no side is no trade; a signal during a position is not traded."""
+    sides = np.zeros(100)
+    sides[20:23] = -1.0
+    sides[60:] = 1.0
+    panel = signalling_panel(sides)
+    trades = primary_rule(panel, np.arange(100), **RULE)
+    expected, free_from = [], -1
+    for i in np.flatnonzero(sides).tolist():
+        if FIRST + i >= free_from:
+            expected.append(i)
+            ended = int(panel.exit_index[i, 0 if sides[i] > 0 else 1])
+            free_from = ended if ended >= 0 else FIRST + i + 12
+    assert len(expected) > 2
     assert (trades.bar_index - FIRST).tolist() == expected
-    assert trades.side[[0, -1]].tolist() == [-1, -1]
+    assert trades.side.tolist() == [int(sides[i]) for i in expected]
     assert set(trades.size.tolist()) == {0.02}
 
 
-def test_a_cross_over_a_gap_is_not_a_cross():
-    """Signs on both sides of missing rows say nothing about when they changed."""
-    signs = np.ones(40)
-    signs[20:] = -1.0
-    panel = crossing_panel(signs)
-    rows = np.delete(np.arange(40), [19])
-    assert len(primary_rule(panel, rows, column=COLUMN, size=0.02, horizon_bars=12)) == 0
+def test_the_primary_rule_trades_only_where_something_is_decided():
+    """Rows that are not handed over are no events, and symbols do not wait for each other."""
+    panel = signalling_panel(np.ones(30), symbols=2)
+    rows = np.flatnonzero(panel.bar_index % 5 == 0)
+    trades = primary_rule(panel, rows, **RULE)
+    assert set((trades.bar_index % 5).tolist()) == {0}
+    assert np.bincount(trades.symbol_id, minlength=2).min() >= 2
 
 
 def test_buy_and_hold_by_hand():

@@ -32,3 +32,21 @@ def test_the_side_with_the_larger_profit_is_the_class(net, label):
 def test_one_unresolved_side_leaves_no_class(barrier):
     """A known profit of one side says nothing while the other side is open."""
     assert label_classes(np.array([[0.02, -0.02]]), np.array([barrier], dtype=np.int8)).tolist() == [-1]
+
+
+@pytest.mark.parametrize(
+    ("net", "barrier", "sides", "label"),
+    [
+        ((0.01, 0.02), (1, 1), (True, False), 1),
+        ((-0.01, 0.02), (2, 1), (True, False), 0),
+        ((0.03, 0.02), (1, 1), (False, True), 2),
+        ((0.03, -0.02), (1, 2), (False, True), 0),
+        ((0.01, np.nan), (1, 0), (True, False), 1),
+        ((np.nan, 0.01), (0, 1), (True, False), -1),
+        ((0.01, 0.02), (1, 1), (False, False), -1),
+    ],
+)
+def test_a_side_named_beforehand_is_the_only_one_that_counts(net, barrier, sides, label):
+    """Meta-labels: the named side paid or not, whatever the other one did; no side is no class."""
+    found = label_classes(np.array([net]), np.array([barrier], dtype=np.int8), np.array([sides]))
+    assert found.tolist() == [label]

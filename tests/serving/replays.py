@@ -18,8 +18,8 @@ def plan_for(market: SmallMarket, **changes) -> ServePlan:
 
 
 def lineup_of(bundles: tuple[LoadedBundle, ...]) -> Lineup:
-    champion, challenger = (ServedBundle(bundle=one, version=k + 1) for k, one in enumerate(bundles))
-    return Lineup(champion=champion, challengers=(challenger,))
+    champion, *challengers = (ServedBundle(bundle=one, version=k + 1) for k, one in enumerate(bundles))
+    return Lineup(champion=champion, challengers=tuple(challengers))
 
 
 def run(engine: Engine, market: SmallMarket, lineup: Lineup, *, bars: int = N, start: int = TRAIN_END, **changes):
