@@ -12,7 +12,7 @@ __all__ = ["gate_table", "print_summary", "score_table", "signal_table"]
 _STRATEGY_WORDS = {
     "no_trade": "no trade",
     "climatology": "climatology (class shares)",
-    "primary_rule": "EMA 9/21 rule",
+    "primary_rule": "primary rule",
     "buy_and_hold": "buy and hold",
     "logistic": "logistic regression",
     "lightgbm": "LightGBM",

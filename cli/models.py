@@ -1,5 +1,6 @@
 """``lockstep models``: what is registered, and is it sound?"""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -69,6 +70,7 @@ def show(version: Annotated[int, typer.Argument()], home: Home = Path(".lockstep
         "bundle_hash": bundle.hash,
         "contract": bundle.contract.fingerprint,
         "label_spec": bundle.label_spec.fingerprint,
+        "events": json.loads(bundle.events.to_json()),
         "features": len(bundle.contract.names),
         "models": dict(zip(bundle.model_names, bundle.weights.tolist(), strict=True)),
         "thresholds": list(bundle.policy.thresholds),

@@ -44,7 +44,7 @@ RESULT_KEYS: dict[str, str] = {
     "lake show": "`place`, `kinds` (list of `kind`, `symbols`, `rows`, `revisions`, `files`, `bytes`)",
     "lake compact": "`months`, `files_before`, `files_after`, `bytes_before`, `bytes_after`",
     "models list": "`model_name`, `versions`",
-    "models show": "`version`, `bundle_hash`, `contract`, `label_spec`, and the facts sealed into the bundle",
+    "models show": "`version`, `bundle_hash`, `contract`, `label_spec`, `events`, and the facts sealed into the bundle",
     "models verify": "`version`, `sound`, `bundle_hash`, `golden_digest`, `load_s`, `mlflow_imported`",
     "cards list": "`cards`",
     "cards show": "`card_id`, `content_hash`, `verdict`, `reason`, `gates`, `evidence`, `bundle_hash`, `champion_hash`",
