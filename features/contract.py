@@ -25,7 +25,10 @@ __all__ = ["FeatureContract", "FeatureSpec", "running_contract"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureSpec:
-    """What an operator chooses: bars, reference market, block and warm-up lengths, limits on filled bars."""
+    """What an operator chooses: bars, reference market, block and warm-up lengths, limits on filled bars.
+
+    Without ``funding_required`` a row whose funding is unknown stays valid, and its funding features are missing.
+    """
 
     timeframe: Timeframe
     reference_symbol: str
@@ -33,6 +36,7 @@ class FeatureSpec:
     warmup_bars: int = 1152
     max_filled: int = 12
     fill_window_bars: int = 288
+    funding_required: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +53,7 @@ class FeatureContract:
     reference_symbol: str
     nan_allowed: tuple[str, ...]
     kernel_hash: str
+    funding_required: bool = True
 
     @property
     def fingerprint(self) -> str:
@@ -95,12 +100,13 @@ class FeatureContract:
                 )
 
     def parameters(self) -> Ints:
-        """Return the kernel's parameters, ``(4,) int64``."""
+        """Return the kernel's parameters, ``(5,) int64``."""
         given = np.zeros(layout.PARAMETERS, dtype=np.int64)
         given[layout.P_WARMUP] = self.warmup_bars
         given[layout.P_MAX_FILLED] = self.max_filled
         given[layout.P_FILL_WINDOW] = self.fill_window_bars
         given[layout.P_BARS_PER_YEAR] = Timeframe(self.timeframe_ms).bars_per_year
+        given[layout.P_FUNDING_REQUIRED] = int(self.funding_required)
         return given
 
 
@@ -115,7 +121,12 @@ def running_contract(spec: FeatureSpec) -> FeatureContract:
         max_filled=spec.max_filled,
         fill_window_bars=spec.fill_window_bars,
         reference_symbol=spec.reference_symbol,
-        nan_allowed=tuple(feature.name for feature in FEATURES if feature.nan_allowed),
+        nan_allowed=tuple(
+            feature.name
+            for feature in FEATURES
+            if feature.nan_allowed or (feature.group == "funding" and not spec.funding_required)
+        ),
+        funding_required=spec.funding_required,
         kernel_hash=source_hash(),
     )
 
@@ -157,7 +168,7 @@ def _typed(name: str, value: Any) -> Any:
     elif name in {"dtype", "reference_symbol", "kernel_hash"}:
         if isinstance(value, str):
             return value
-    elif isinstance(value, int) and not isinstance(value, bool):
+    elif isinstance(value, bool) == (name == "funding_required") and isinstance(value, int):
         return value
     raise _unreadable(f"{name} is {value!r}")
 

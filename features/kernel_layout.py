@@ -19,9 +19,9 @@ INPUT_COLUMNS = 13
 # Reason bits, as in ``reasons.Reason``.
 WARMUP, FILLED, GAPS, FUNDING_UNKNOWN, REFERENCE_MISSING, NOT_FINITE = 1, 2, 4, 8, 16, 32
 
-# Parameters: (4,) int64.
-P_WARMUP, P_MAX_FILLED, P_FILL_WINDOW, P_BARS_PER_YEAR = range(4)
-PARAMETERS = 4
+# Parameters: (5,) int64.
+P_WARMUP, P_MAX_FILLED, P_FILL_WINDOW, P_BARS_PER_YEAR, P_FUNDING_REQUIRED = range(5)
+PARAMETERS = 5
 
 _taken = count(step=LANES)  # elements of the state, a row at a time
 

@@ -247,7 +247,8 @@ def write_reasons(s, p):
     own = _unfit(s, row.OUT, row.FUNDING_RATE)
     reason = reason + select(own == own, 0.0, row.NOT_FINITE)
     funding = _unfit(s, row.FUNDING_RATE, row.REF_RETURN_1)
-    reason = reason + select(funding == funding, 0.0, row.FUNDING_UNKNOWN)
+    lacking = float(p[row.P_FUNDING_REQUIRED]) * row.FUNDING_UNKNOWN
+    reason = reason + select(funding == funding, 0.0, lacking)
     known = (get(s, row.S_MISSES) <= float(p[row.P_MAX_FILLED])) & (get(s, row.I_REF) > 0.0)
     reference = _unfit(s, row.REF_RETURN_1, row.OI_CHANGE_12)
     reason = reason + select(known & (reference == reference), 0.0, row.REFERENCE_MISSING)

@@ -158,6 +158,9 @@ class FeatureSettings(SettingsGroup):
     warmup_bars: int = Field(default=1152, ge=64, le=100_000, description="Bars replayed before a block")
     max_filled: int = Field(default=12, ge=0, le=10_000, description="Missing bars tolerated in the fill window")
     fill_window_bars: int = Field(default=288, ge=1, le=100_000, description="Bars in which missing bars are counted")
+    funding_required: bool = Field(
+        default=True, description="Rows with unknown funding are invalid; false: models read it as missing"
+    )
 
     @model_validator(mode="after")
     def _fill_window_fits(self) -> Self:

@@ -16,7 +16,14 @@ from infra.settings_file import SETTINGS_FILE
 __all__ = ["settings_table"]
 
 _BOUNDS = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"))
-_KINDS: dict[object, str] = {int: "whole number", float: "number", str: "text", Path: "path", SecretStr: "secret text"}
+_KINDS: dict[object, str] = {
+    bool: "true or false",
+    int: "whole number",
+    float: "number",
+    str: "text",
+    Path: "path",
+    SecretStr: "secret text",
+}
 
 _INTRODUCTION = f"""# Settings
 

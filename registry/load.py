@@ -116,6 +116,7 @@ def _check_contract(contract: FeatureContract, running: FeatureContract | None) 
                 warmup_bars=contract.warmup_bars,
                 max_filled=contract.max_filled,
                 fill_window_bars=contract.fill_window_bars,
+                funding_required=contract.funding_required,
             )
         )
         contract.require_equal(here)

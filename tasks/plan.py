@@ -65,6 +65,7 @@ def contract_of(settings: Settings) -> FeatureContract:
             warmup_bars=f.warmup_bars,
             max_filled=f.max_filled,
             fill_window_bars=f.fill_window_bars,
+            funding_required=f.funding_required,
         )
     )
 

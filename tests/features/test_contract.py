@@ -37,6 +37,7 @@ OTHER = {
     "reference_symbol": "ETHUSDT",
     "nan_allowed": (),
     "kernel_hash": "0" * 64,
+    "funding_required": False,
 }
 
 

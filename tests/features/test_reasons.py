@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from features import FeatureError, Reason, compute_features, describe, kernel_layout
+from features import FEATURES, FeatureError, Reason, compute_features, describe, kernel_layout
 from features.inputs import BarInputs, Column
 from tests.features.histories import ANCHOR, FIVE, contract, inputs_of, random_bars
 
@@ -150,3 +150,18 @@ def test_rows_outside_the_bars_and_other_timeframes_are_refused():
         compute_features(hourly, MADE)
     with pytest.raises(FeatureError, match="inputs of shape"):
         BarInputs(symbol="A", timeframe=FIVE, first_index=0, values=np.zeros((3, 4)))
+
+
+def test_a_contract_may_do_without_funding():
+    """Rows stay valid with their funding features missing; every other feature keeps its bytes."""
+    bars = random_bars(1600, seed=3)
+    whole = compute_features(inputs_of(bars, first_index=ANCHOR - 1152), contract(funding_required=False))
+    bars[:, [Column.FUNDING_RATE, Column.FUNDING_INTERVAL_H, Column.HOURS_TO_FUNDING]] = np.nan
+    rows = compute_features(inputs_of(bars, first_index=ANCHOR - 1152), contract(funding_required=False))
+    funding = np.array([feature.group == "funding" for feature in FEATURES])
+    assert (rows.reason[1152:] == whole.reason[1152:]).all()
+    assert (rows.reason[1152:] == 0).any()
+    assert np.isnan(rows.values[1152:, funding]).all()
+    assert rows.values[1152:, ~funding].tobytes() == whole.values[1152:, ~funding].tobytes()
+    assert set(np.array([f.name for f in FEATURES])[funding]) <= set(contract(funding_required=False).nan_allowed)
+    assert (compute_features(inputs_of(bars, first_index=ANCHOR - 1152), contract()).reason[1152:] != 0).all()
