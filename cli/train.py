@@ -1,17 +1,26 @@
 """``lockstep train``: walk-forward, seal, register as challenger."""
 
 from collections.abc import Mapping
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from cli.demo_text import score_table
 from cli.flow_runner import run_and_show
-from cli.options import Home, Json
+from cli.options import Home, Json, Symbols, split_symbols
 from cli.output import out
 
 __all__ = ["register"]
+
+
+class Mode(StrEnum):
+    """Who names the side."""
+
+    DIRECTION = "direction"
+    META = "meta"
 
 
 def register(app: typer.Typer) -> None:
@@ -19,18 +28,26 @@ def register(app: typer.Typer) -> None:
     app.command("train")(train)
 
 
-def train(home: Home = Path(".lockstep"), as_json: Json = False) -> None:
+def train(
+    symbols: Symbols = None,
+    days: Annotated[int | None, typer.Option(min=1, help="Newest days before the shadow stretch to train on.")] = None,
+    mode: Annotated[Mode | None, typer.Option(help="direction, or meta: the primary rule names the side.")] = None,
+    home: Home = Path(".lockstep"),
+    as_json: Json = False,
+) -> None:
     """Train on everything before the shadow stretch; the result is the challenger.
 
-    The same data and settings are trained once: asked again, the finished training answers.
+    What is chosen here replaces the settings for this training alone. The same data and settings are trained once:
+    asked again, the finished training answers.
 
-    Example: lockstep train --home .lockstep
+    Example: lockstep train --symbols BTCUSDT,ETHUSDT --days 90 --mode meta
     """
+    chosen = list(split_symbols(symbols))
 
     def load() -> Any:
         from flows.train import train as flow
 
-        return flow
+        return partial(flow, symbols=chosen or None, days=days, mode=None if mode is None else mode.value)
 
     run_and_show(home, load, as_json=as_json, show=_show)
 

@@ -30,6 +30,7 @@ from prefect.utilities.annotations import freeze
 
 from flows.collect import backfill, collect
 from flows.gaps import gaps
+from flows.train import train
 from flows.universe import refresh
 from market.errors import LockstepError
 
@@ -65,6 +66,11 @@ DEPLOYMENTS = (
     Deployment(flow=collect, description="What is due from the exchange: new bars and revised ones.", tags=("data",)),
     Deployment(
         flow=gaps, description="Bars that are missing: ask the venue for them, tell what is left.", tags=("data",)
+    ),
+    Deployment(
+        flow=train,
+        description="Walk-forward, seal, register as challenger; the same data and settings are trained once.",
+        tags=("model",),
     ),
     Deployment(flow=refresh, description="Which markets belong to the universe today.", tags=("universe",)),
 )

@@ -6,14 +6,24 @@ from prefect import flow
 
 from tasks.artifacts import show_table
 from tasks.training import train_and_register
+from tasks.training_choice import Mode, chosen_settings
 
 __all__ = ["train"]
 
 
 @flow(name="train", flow_run_name="train")
-def train(home: str) -> dict[str, object]:
-    """Train on the home's training stretch, once per data and settings."""
-    run = train_and_register(home)
+def train(
+    home: str, symbols: list[str] | None = None, days: int | None = None, mode: Mode | None = None
+) -> dict[str, object]:
+    """Train on the home's training stretch, once per data and settings.
+
+    Args:
+        home: Folder that holds everything of one installation.
+        symbols: Markets to train on, in any spelling; none takes those of the settings.
+        days: Newest days before the shadow stretch to train on; none takes the settings'.
+        mode: direction or meta (the primary rule names the side); none takes the settings'.
+    """
+    run = train_and_register(home, chosen_settings(symbols=symbols, days=days, mode=mode))
     evaluation = run["evaluation"]
     if isinstance(evaluation, Mapping):
         rows = [{"strategy": name, **scores} for name, scores in evaluation["strategies"].items()]

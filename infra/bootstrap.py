@@ -31,11 +31,19 @@ class App:
 
 
 @contextmanager
-def open_app(home: Path | str | None = None, *, environ: Mapping[str, str] | None = None) -> Iterator[App]:
-    """Check the installed versions, read the settings, open PostgreSQL (migrated, probed) and the lake."""
+def open_app(
+    home: Path | str | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, object] | None = None,
+) -> Iterator[App]:
+    """Check the installed versions, read the settings, open PostgreSQL (migrated, probed) and the lake.
+
+    ``overrides`` win over every other source of settings: what a person asked for this one time.
+    """
     check_versions()
     settings = load_settings(
-        None if home is None else Path(home), environ=os.environ if environ is None else environ, overrides=None
+        None if home is None else Path(home), environ=os.environ if environ is None else environ, overrides=overrides
     )
     with open_database(settings) as engine:
         lake = Lake(

@@ -206,6 +206,9 @@ class TrainingSettings(SettingsGroup):
 
     mode: Literal["expanding", "rolling"] = Field(default="expanding", description="How training windows move")
     folds: int = Field(default=5, ge=2, le=50, description="Test windows in time")
+    max_days: int = Field(
+        default=0, ge=0, le=36_500, description="Newest days before the shadow stretch that train; 0 takes all"
+    )
     min_train_days: int = Field(default=20, ge=1, le=3650, description="Days before the first test window")
     gap_bars: int = Field(default=0, ge=0, le=100_000, description="Bars kept empty beyond each label's own end")
     seed: int = Field(default=7, ge=0, le=2**31 - 1, description="Seed of everything random in a training")

@@ -132,12 +132,17 @@ def config_facts(settings: Settings) -> dict[str, object]:
 
 
 def plan_stretches(*, first: int, end: int, settings: Settings) -> Stretches:
-    """Divide the bars ``[first, end)``; raise when the training stretch cannot hold its folds."""
+    """Divide the bars ``[first, end)``, of which at most ``training.max_days`` train.
+
+    Raises when the training stretch cannot hold its folds.
+    """
     per_day = timeframe_of(settings).bars_per_day
     serve = settings.shadow.serve_days * per_day
     shadow = settings.shadow.shadow_days * per_day
     train_end = end - serve - shadow
     t = settings.training
+    if t.max_days:
+        first = max(first, train_end - t.max_days * per_day)
     needed = settings.features.warmup_bars + t.min_train_days * per_day + t.folds * settings.labels.horizon_bars
     if train_end - first < needed:
         missing = ceil((needed - (train_end - first)) / per_day)
@@ -146,6 +151,7 @@ def plan_stretches(*, first: int, end: int, settings: Settings) -> Stretches:
             why=f"{(needed + shadow + serve) / per_day:.1f} are needed: {needed / per_day:.1f} to train on, then "
             f"{settings.shadow.shadow_days} of shadow test and {settings.shadow.serve_days} of serving that no model "
             "may see",
-            remedy=f"backfill {missing} more days, or shorten training.min_train_days or shadow.shadow_days",
+            remedy=f"backfill {missing} more days, or shorten training.min_train_days or shadow.shadow_days"
+            + (", or allow more with training.max_days" if t.max_days else ""),
         )
     return Stretches(first=first, train_end=train_end, shadow_end=end - serve, serve_end=end)

@@ -25,6 +25,7 @@ from infra.scratch import scratch_directory
 from infra.tables import snapshots, training_runs, trials
 from learning.panel import Panel, SymbolHistory, build_panel
 from learning.training import TrainingResult, train
+from market.timeframe import DAY_MS
 from registry.bundle_parts import BundleParts
 from registry.catalog import record_bundle
 from registry.deployments import deployment_history
@@ -62,9 +63,15 @@ class _Trained:
 
 
 @task(cache_policy=NO_CACHE)
-def train_and_register(home: str) -> dict[str, object]:
-    """Train on the home's training stretch unless that was done before; returns the run's facts."""
-    with open_app(home) as app, exclusive(app.engine, f"training of {app.settings.registry.model_name}"):
+def train_and_register(home: str, overrides: Mapping[str, object] | None = None) -> dict[str, object]:
+    """Train on the home's training stretch unless that was done before; returns the run's facts.
+
+    ``overrides`` replace settings for this training alone.
+    """
+    with (
+        open_app(home, overrides=overrides) as app,
+        exclusive(app.engine, f"training of {app.settings.registry.model_name}"),
+    ):
         request = training_request(app)
         finished = _finished(app, request.key)
         if finished is not None:
@@ -100,7 +107,8 @@ def training_request(app: App) -> TrainingRequest:
     universe = window.universe.facts(**stretch)
     names = {*window.symbols, window.contract.reference_symbol}
     end_ms = window.timeframe.open_time(window.stretches.train_end)
-    snapshot = app.lake.snapshot(sorted(names), window.timeframe, end_ms=end_ms)
+    start_ms = window.timeframe.open_time(window.stretches.first) - DAY_MS if app.settings.training.max_days else None
+    snapshot = app.lake.snapshot(sorted(names), window.timeframe, start_ms=start_ms, end_ms=end_ms)
     config = {
         **config_facts(app.settings),
         "symbols": list(window.symbols),

@@ -10,7 +10,7 @@ def table():
     return deployments
 
 
-NAMES = ["backfill/lockstep", "collect/lockstep", "gaps/lockstep", "universe-refresh/lockstep"]
+NAMES = ["backfill/lockstep", "collect/lockstep", "gaps/lockstep", "train/lockstep", "universe-refresh/lockstep"]
 
 
 def test_these_can_be_started():

@@ -50,6 +50,17 @@ def test_stretches_meet_without_overlap_or_hole(first, days, shadow, serve, trai
     assert plan.train_end - plan.first >= needed
 
 
+def test_no_more_days_train_than_are_allowed():
+    """Newest days only; the stretches after them stay; a limit that leaves too little is refused and named."""
+    whole = plan_stretches(first=0, end=100 * PER_DAY, settings=settings())
+    few = plan_stretches(first=0, end=100 * PER_DAY, settings=settings(training__max_days=40))
+    assert (few.train_end, few.shadow_end, few.serve_end) == (whole.train_end, whole.shadow_end, whole.serve_end)
+    assert few.first == few.train_end - 40 * PER_DAY
+    assert plan_stretches(first=0, end=100 * PER_DAY, settings=settings(training__max_days=99)).first == whole.first
+    with pytest.raises(NotEnoughHistoryError, match=r"training\.max_days"):
+        plan_stretches(first=0, end=100 * PER_DAY, settings=settings(training__max_days=5))
+
+
 def test_the_days_that_are_missing_are_enough():
     """With as many more as the message names, the plan succeeds; with one fewer it does not."""
     found = settings()
