@@ -34,6 +34,7 @@ from infra.settings_groups import (
     DatabaseSettings,
     DataSettings,
     DecisionSettings,
+    EnsembleSettings,
     FeatureSettings,
     GateSettings,
     LabelSettings,
@@ -75,6 +76,7 @@ class Settings(BaseSettings):
     features: FeatureSettings = FeatureSettings()
     labels: LabelSettings = LabelSettings()
     training: TrainingSettings = TrainingSettings()
+    ensemble: EnsembleSettings = EnsembleSettings()
     decision: DecisionSettings = DecisionSettings()
     gates: GateSettings = GateSettings()
     shadow: ShadowSettings = ShadowSettings()

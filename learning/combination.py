@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from learning.backtest import DenseMarket, dense_market, dense_probabilities
 from learning.calibration import Calibrated, kept_vector_scaling
 from learning.config import TrainingConfig
-from learning.ensemble import best_weights
+from learning.ensemble import best_weights, fixed_weights
 from learning.labels import UNRESOLVED
 from learning.panel import Panel
 from learning.thresholds import ThresholdChoice, choose_thresholds, threshold_candidates
@@ -65,7 +65,7 @@ def fit_combination(panel: Panel, oof: OutOfFold, *, before_index: int, config: 
     fit = (panel.y[rows] != UNRESOLVED) & (panel.bar_index[rows] % config.sample_every_bars == 0)
     calibrations = _calibrations(panel, rows[fit], raw[:, fit], config)
     calibrated = np.stack([one.scaling.apply(p) for one, p in zip(calibrations, raw, strict=True)])
-    weights = best_weights(calibrated[:, fit], panel.y[rows[fit]])
+    weights = _weights(calibrated[:, fit], panel.y[rows[fit]], config)
     market = dense_market(panel, rows, first_index=oof.first_index, end_index=before_index)
     chooser = _Chooser(panel=panel, market=market, rows=rows, config=config)
     base = config.policy
@@ -95,6 +95,13 @@ class _Chooser:
             candidates=threshold_candidates(mean, self.config.threshold_quantiles),
             min_trades=self.config.min_trades,
         )
+
+
+def _weights(calibrated: Floats, y: NDArray[np.int8], config: TrainingConfig) -> Floats:
+    rule = config.ensemble
+    if rule.rule == "fixed":
+        return fixed_weights(rule, config.models)
+    return best_weights(calibrated, y, low=rule.weight_min, high=rule.weight_max)
 
 
 def _calibrations(panel: Panel, rows: Ints, raw: Floats, config: TrainingConfig) -> tuple[Calibrated, ...]:

@@ -23,6 +23,7 @@ from infra.locks import exclusive
 from infra.provenance import code_commit, library_versions
 from infra.scratch import scratch_directory
 from infra.tables import snapshots, training_runs, trials
+from learning.device import require_device
 from learning.panel import Panel, SymbolHistory, build_panel
 from learning.training import TrainingResult, train
 from registry.bundle_parts import BundleParts
@@ -65,6 +66,7 @@ class _Trained:
 def train_and_register(home: str) -> dict[str, object]:
     """Train on the home's training stretch unless that was done before; returns the run's facts."""
     with open_app(home) as app, exclusive(app.engine, f"training of {app.settings.registry.model_name}"):
+        require_device(app.settings.training.device)
         request = training_request(app)
         finished = _finished(app, request.key)
         if finished is not None:
