@@ -28,7 +28,7 @@ _LIGHTGBM_BINS = {
     "max_bin": MAX_BIN,
     "bin_construct_sample_cnt": 2 * _EDGE_ROWS,
     "feature_pre_filter": False,
-    "force_row_wise": True,
+    "force_col_wise": True,
     "num_threads": 1,
     "verbosity": -1,
 }
