@@ -324,9 +324,3 @@ def _write(path: Path, columns: dict[str, np.ndarray]) -> None:
         pa_csv.write_csv(table, path)
     else:
         pq.write_table(table, path)
-
-
-def test_a_gpu_that_is_not_there_is_refused_before_anything_is_read(command, home):
-    """Not trained on the CPU in silence; the home has no bars yet, and that is not what is complained about."""
-    answer = command.ask("train", "--home", home, more={"LOCKSTEP_TRAINING__DEVICE": "cuda"})
-    assert_refused(answer, "training.device is cuda", "not what was asked for", "set training.device to cpu")
