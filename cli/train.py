@@ -59,4 +59,7 @@ def _show(run: Mapping[str, Any]) -> None:
     out.print(f"universe {universe['id'][:12]} ({universe['mode']})")
     for symbol, why in run["evaluation"]["left_out"].items():
         out.print(f"left out: {symbol} ({why})")
+    on_gpu = [name for name, device in run["evaluation"].get("devices", {}).items() if device != "cpu"]
+    if on_gpu:
+        out.print(f"fitted on the GPU: {', '.join(on_gpu)} (bytes differ from run to run); all others on the CPU")
     out.print(score_table(run["evaluation"]["strategies"]))

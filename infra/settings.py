@@ -34,6 +34,7 @@ from infra.settings_groups import (
     DatabaseSettings,
     DataSettings,
     DecisionSettings,
+    EnsembleSettings,
     EventSettings,
     FeatureSettings,
     GateSettings,
@@ -77,6 +78,7 @@ class Settings(BaseSettings):
     labels: LabelSettings = LabelSettings()
     events: EventSettings = EventSettings()
     training: TrainingSettings = TrainingSettings()
+    ensemble: EnsembleSettings = EnsembleSettings()
     decision: DecisionSettings = DecisionSettings()
     gates: GateSettings = GateSettings()
     shadow: ShadowSettings = ShadowSettings()

@@ -1,7 +1,7 @@
 """Which settings exist, with which default, bounds and unit?
 
-One frozen group per concern; an unknown key is refused. A number that only a model can know (thresholds, weights) is
-never a setting: it is learnt and sealed in the bundle. ``infra/settings.py`` says where values come from.
+One frozen group per concern; an unknown key is refused. A number that only a model can know (thresholds, learnt
+weights) is never a setting: it is learnt and sealed in the bundle. ``infra/settings.py`` says where values come from.
 
     >>> LabelSettings().horizon_bars
     48
@@ -21,6 +21,7 @@ __all__ = [
     "DataSettings",
     "DatabaseSettings",
     "DecisionSettings",
+    "EnsembleSettings",
     "EventSettings",
     "FeatureSettings",
     "GateSettings",
@@ -212,14 +213,52 @@ class TrainingSettings(SettingsGroup):
     min_train_days: int = Field(default=20, ge=1, le=3650, description="Days before the first test window")
     gap_bars: int = Field(default=0, ge=0, le=100_000, description="Bars kept empty beyond each label's own end")
     seed: int = Field(default=7, ge=0, le=2**31 - 1, description="Seed of everything random in a training")
-    threads: int = Field(default=0, ge=0, le=1024, description="Threads of a fit; 0 takes all cores")
+    threads: int = Field(default=0, ge=0, le=1024, description="Models fitted at a time; 0: one per core")
+    device: Literal["cpu", "cuda"] = Field(
+        default="cpu",
+        description="`cuda` fits XGBoost on an NVIDIA GPU and is refused where there is none; LightGBM, whose wheels"
+        " have no CUDA, and the linear model stay on the CPU. Only the CPU gives the same bytes every time",
+    )
+    decay_half_life_days: float = Field(
+        default=0, ge=0, le=10_000, description="Days after which a training row counts half; 0: all count alike"
+    )
+    class_balance: Literal["none", "balanced"] = Field(
+        default="none",
+        description="`balanced` weighs rows so that the classes count alike in sum; the model's probabilities are"
+        " brought back to the classes' own shares exactly",
+    )
     learning_rate: float = Field(default=0.05, gt=0, le=1, description="Shrinkage of both tree models")
     early_stopping_rounds: int = Field(default=25, ge=1, le=10_000, description="Rounds without gain before a stop")
+    early_stopping_share: float = Field(
+        default=0.15, ge=0.05, le=0.5, description="Last share of a training window's time that trees stop on"
+    )
     lightgbm_trees: int = Field(default=200, ge=1, le=20_000, description="Most boosting rounds of LightGBM")
     lightgbm_leaves: int = Field(default=31, ge=2, le=4096, description="Leaves of one LightGBM tree")
+    min_leaf_rows: int = Field(default=100, ge=1, le=1_000_000, description="Fewest rows in a LightGBM leaf")
+    lightgbm_feature_fraction: float = Field(default=0.7, gt=0, le=1, description="Share of features a tree may use")
+    lightgbm_l2: float = Field(default=1.0, ge=0, le=1e6, description="L2 penalty of LightGBM leaves")
     xgboost_trees: int = Field(default=200, ge=1, le=20_000, description="Most boosting rounds of XGBoost")
     xgboost_depth: int = Field(default=5, ge=1, le=20, description="Depth of one XGBoost tree")
+    xgboost_min_child_weight: float = Field(
+        default=20.0, ge=0, le=1e6, description="Least sum of second derivatives in an XGBoost leaf"
+    )
+    xgboost_feature_fraction: float = Field(default=0.7, gt=0, le=1, description="Share of features a split may use")
+    xgboost_subsample: float = Field(default=1.0, gt=0, le=1, description="Share of rows one XGBoost tree sees")
+    xgboost_l2: float = Field(default=1.0, ge=0, le=1e6, description="L2 penalty of XGBoost leaves")
     logistic_c: float = Field(default=0.1, gt=0, le=1e6, description="Inverse regularisation of the logistic model")
+
+
+class EnsembleSettings(SettingsGroup):
+    """How much each model counts: learnt on out-of-fold predictions within bounds, or fixed."""
+
+    rule: Literal["learnt", "fixed"] = Field(default="learnt", description="Where weights come from")
+    weight_min: float = Field(default=0.15, ge=0, le=1, description="Least weight learnt for a model (steps of 0.05)")
+    weight_max: float = Field(default=0.40, ge=0, le=1, description="Largest weight learnt for a model")
+    fixed_weights: str = Field(
+        default="xgboost=0.25, lightgbm=0.25, nhits=0.30, patchtst=0.20",
+        description="Weights of the rule `fixed` by model, sum 1; taken as shares of the models there are, and a model"
+        " not named has no vote",
+    )
 
 
 class DecisionSettings(SettingsGroup):

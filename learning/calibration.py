@@ -4,7 +4,7 @@ Vector scaling (Guo et al. 2017, sec. 4.2) fitted by Newton's method on out-of-f
 changing nothing. It is kept only where it lowers the log loss of later rows that it was not fitted on.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,32 +23,43 @@ _FEWEST_ROWS = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibrated:
-    """A calibration and what it gained on later rows (log loss in nats; 0 where it was not kept)."""
+    """A calibration, and the log loss (nats) of later rows ``before`` and ``after`` one fitted on the earlier ones.
+
+    Kept where that helped, identity otherwise; None where there were too few rows to judge.
+    """
 
     scaling: VectorScaling
-    gain: float
+    before: float | None = None
+    after: float | None = None
+
+    @property
+    def gain(self) -> float:
+        """What it gained on later rows (nats); 0 where it was not kept."""
+        return self.before - self.after if self.before is not None and self.after is not None and self.kept else 0.0
 
     @property
     def kept(self) -> bool:
         """Whether it changes anything."""
-        return self.gain > 0.0
+        return self.before is not None and self.after is not None and self.after < self.before
 
 
 def kept_vector_scaling(
     p: Floats, y: NDArray[np.integer], weight: Floats, *, bar_index: Ints, label_end: Ints, gap_bars: int = 0
 ) -> Calibrated:
     """Fit on the first 70 % of the time, judge on the purged rest, refit on all if that helped, else identity."""
-    nothing = Calibrated(scaling=VectorScaling.identity(), gain=0.0)
+    nothing = Calibrated(scaling=VectorScaling.identity())
     if y.size < _FEWEST_ROWS:
         return nothing
     earlier, later = split_by_time(bar_index, label_end, later_share=_LATER_SHARE, gap_bars=gap_bars)
     if min(earlier.size, later.size) < _FEWEST_ROWS:
         return nothing
     tried = fit_vector_scaling(p[earlier], y[earlier], weight[earlier])
-    gain = log_loss(p[later], y[later]) - log_loss(tried.apply(p[later]), y[later])
-    if not gain > 0.0:
-        return nothing
-    return Calibrated(scaling=fit_vector_scaling(p, y, weight), gain=gain)
+    judged = Calibrated(
+        scaling=nothing.scaling,
+        before=log_loss(p[later], y[later]),
+        after=log_loss(tried.apply(p[later]), y[later]),
+    )
+    return replace(judged, scaling=fit_vector_scaling(p, y, weight)) if judged.kept else judged
 
 
 def fit_vector_scaling(p: Floats, y: NDArray[np.integer], weight: Floats, *, steps: int = 50) -> VectorScaling:

@@ -14,7 +14,7 @@ from features.events import Sides
 from learning.backtest import DenseMarket, dense_market, dense_probabilities
 from learning.calibration import Calibrated, kept_vector_scaling
 from learning.config import TrainingConfig
-from learning.ensemble import best_weights
+from learning.ensemble import best_weights, fixed_weights
 from learning.labels import UNRESOLVED
 from learning.panel import Panel
 from learning.thresholds import ThresholdChoice, choose_thresholds, threshold_candidates
@@ -68,7 +68,7 @@ def fit_combination(panel: Panel, oof: OutOfFold, *, before_index: int, config: 
     fit = panel.y[rows] != UNRESOLVED
     calibrations = _calibrations(panel, rows[fit], raw[:, fit], config)
     calibrated = _applied(calibrations, raw, panel.sides[rows])
-    weights = best_weights(calibrated[:, fit], panel.y[rows[fit]])
+    weights = _weights(calibrated[:, fit], panel.y[rows[fit]], config)
     market = dense_market(panel, rows, first_index=oof.first_index, end_index=before_index)
     chooser = _Chooser(panel=panel, market=market, rows=rows, config=config)
     base = config.policy
@@ -103,6 +103,13 @@ class _Chooser:
 def _applied(calibrations: Sequence[Calibrated], raw: Floats, sides: Sides) -> Floats:
     scaled = np.stack([one.scaling.apply(p) for one, p in zip(calibrations, raw, strict=True)])
     return restrict_to_sides(scaled, sides)
+
+
+def _weights(calibrated: Floats, y: NDArray[np.int8], config: TrainingConfig) -> Floats:
+    rule = config.ensemble
+    if rule.rule == "fixed":
+        return fixed_weights(rule, config.models)
+    return best_weights(calibrated, y, low=rule.weight_min, high=rule.weight_max)
 
 
 def _calibrations(panel: Panel, rows: Ints, raw: Floats, config: TrainingConfig) -> tuple[Calibrated, ...]:

@@ -6,6 +6,8 @@ LockstepError
     ├── HistoryError     too little history for the folds that were asked for
     ├── LabelError       a window without enough rows of a class
     ├── LeakError        a training label that reaches into rows it would be judged on
+    ├── EnsembleError    weights that are no shares of one vote
+    ├── DeviceError      a device to train on that is not there
     ├── EvidenceError    numbers that cannot support the statistic asked of them
     └── DriftError       reference and current rows that cannot be compared
 """
@@ -13,7 +15,9 @@ LockstepError
 from market.errors import LockstepError
 
 __all__ = [
+    "DeviceError",
     "DriftError",
+    "EnsembleError",
     "EvidenceError",
     "HistoryError",
     "LabelError",
@@ -41,6 +45,14 @@ class LabelError(LearningError):
 
 class LeakError(LearningError):
     """A training label that reaches into rows it would be judged on."""
+
+
+class EnsembleError(LearningError):
+    """Weights that are no shares of one vote."""
+
+
+class DeviceError(LearningError):
+    """A device to train on that is not there."""
 
 
 class EvidenceError(LearningError):

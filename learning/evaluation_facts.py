@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from learning.combination import Combination
 from learning.config import TrainingConfig
+from learning.device import devices_used
 from learning.evaluation import ScoredFold, ScoredRows, Strategies
 from learning.fold_models import WindowModels
 from learning.labels import UNRESOLVED
 from learning.metrics import calibration_slope, log_loss
 from learning.panel import Panel
 from learning.walk_forward import Fold
-from learning.weights import average_uniqueness
+from learning.weights import average_uniqueness, effective_rows
 
 __all__ = ["Facts", "evaluation_facts"]
 
@@ -50,6 +51,7 @@ def evaluation_facts(
         "final": {
             "train_rows": int(models[-1].window.rows.size),
             "rounds": _rounds(models[-1]),
+            **_sample_size(models[-1]),
             **_combination(combination, config),
         },
         "scored": {
@@ -73,6 +75,7 @@ def evaluation_facts(
             "valid_rows": len(panel),
         },
         "seed": config.seed,
+        "devices": devices_used(config.models, config.device),
     }
 
 
@@ -85,6 +88,7 @@ def _fold(panel: Panel, fold: Fold, models: WindowModels, scored: ScoredFold | N
         "test_rows": int(fold.test_rows.size),
         "class_shares": models.window.shares.tolist(),
         "rounds": _rounds(models),
+        **_sample_size(models),
         "scored": scored is not None,
     }
     if scored is not None:
@@ -108,6 +112,10 @@ def _combination(combination: Combination, config: TrainingConfig) -> Facts:
         "calibration_gain": {
             name: one.gain for name, one in zip(names, combination.calibrations, strict=True) if one.kept
         },
+        "calibration_log_loss": {
+            name: {"before": one.before, "after": one.after, "kept": one.kept}
+            for name, one in zip(names, combination.calibrations, strict=True)
+        },
         "thresholds_alone": {name: list(one.thresholds) for name, one in zip(names, combination.alone, strict=True)},
     }
 
@@ -121,6 +129,12 @@ def _choice(combination: Combination) -> Facts:
         "threshold_net": choice.net,
         "no_profitable_threshold": not choice.profitable,
     }
+
+
+def _sample_size(models: WindowModels) -> Facts:
+    """How many independent rows the window is worth: by shared labels, and by the spread of its weights (Kish)."""
+    weights = models.window.weights
+    return {"unique_rows": weights.unique_rows, "kish_rows": effective_rows(weights.weight)}
 
 
 def _rounds(models: WindowModels) -> Mapping[str, int]:

@@ -2,36 +2,65 @@
 
 One window: rows in, scaler and uncalibrated models out. The predictions that are judged come from the very bytes
 that would be sealed, loaded the way serving loads them. Each model is fitted and read on one thread, so its bytes do
-not depend on the machine's cores; ``fit_windows`` keeps all cores busy with whole models instead.
+not depend on the machine's cores; whole models run side by side instead. Who runs them is handed in: ``run_in_threads``
+keeps this process's cores busy; another runner sends ``FitJob`` values to other processes, where ``run_job`` does the
+same with the same bytes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.contract import FeatureContract
+from learning.binned import BinnedPanel, FitData, Sample
 from learning.climatology import Climatology, class_shares
 from learning.config import TrainingConfig
 from learning.errors import HistoryError, LabelError
 from learning.panel import Panel
-from learning.trainers import Fitted, Sample, fit_scaler, train_lightgbm, train_logistic, train_xgboost
+from learning.trainers import TRAINERS, Fitted, fit_model, fit_scaler
 from learning.walk_forward import split_by_time
-from learning.weights import uniqueness_weights
+from learning.weights import average_uniqueness, class_weights, time_decay, with_mean_one
 from market.candles import Floats, Ints
 from registry.policy import Action
 from registry.predictors import ModelKind, load_predictor
 from registry.scaler import Scaler
 
-__all__ = ["TrainingWindow", "WindowModels", "fit_windows", "one_blas_thread", "prepare_window"]
+__all__ = [
+    "FitJob",
+    "FitResult",
+    "FitWork",
+    "OnModel",
+    "RunJobs",
+    "TrainingWindow",
+    "WindowModels",
+    "WindowWeights",
+    "dense_columns",
+    "fit_windows",
+    "one_blas_thread",
+    "prepare_window",
+    "run_in_threads",
+    "run_job",
+    "window_weights",
+    "with_matrix",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class WindowWeights:
+    """``weight (n,)`` of a window's rows, mean 1; ``class_weight (3,)`` it holds; ``unique_rows`` sum of uniqueness."""
+
+    weight: Floats
+    class_weight: Floats
+    unique_rows: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TrainingWindow:
-    """Panel ``rows (n,)`` to learn from with their ``weight (n,)``, and ``predict (k,)`` rows to predict.
+    """Panel ``rows (n,)`` to learn from with their ``weights``, and ``predict (k,)`` rows to predict.
 
     ``early`` fits trees and ``late`` stops them: positions in ``rows``, purged. ``shares (3,)`` are class shares, by
     open sides in ``climatology``.
@@ -39,12 +68,16 @@ class TrainingWindow:
 
     rows: Ints
     predict: Ints
-    weight: Floats
+    weights: WindowWeights
     early: Ints
     late: Ints
     scaler: Scaler
     shares: Floats
     climatology: Climatology
+
+    def sample(self, of: Ints) -> Sample:
+        """The rows at these positions, with their weights."""
+        return Sample(rows=self.rows[of], weight=self.weights.weight[of], class_weight=self.weights.class_weight)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,6 +87,38 @@ class WindowModels:
     window: TrainingWindow
     fitted: tuple[Fitted, ...]
     raw: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FitWork:
+    """Everything the jobs of one training need; the same in whatever process they run."""
+
+    binned: BinnedPanel
+    windows: tuple[TrainingWindow, ...]
+    config: TrainingConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitJob:
+    """One model of one window, by its number in the work."""
+
+    window: int
+    kind: ModelKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FitResult:
+    """What a job gave: the model, and its ``raw (k, 3)`` predictions of the window's rows to predict."""
+
+    job: FitJob
+    fitted: Fitted
+    raw: Floats
+
+
+OnModel = Callable[[int, int], None]
+"""Called as ``(done, total)`` from the calling thread after each model."""
+RunJobs = Callable[[FitWork, Sequence[FitJob], OnModel], Sequence[FitResult]]
+"""Runs every job, in any order and anywhere, and returns one result a job, in any order."""
 
 
 def prepare_window(
@@ -69,17 +134,31 @@ def prepare_window(
             why="boosting would have nothing to stop on",
             remedy="backfill a longer history or raise training.min_train_days",
         )
-    columns = np.array([i for i, column in enumerate(contract.names) if column not in contract.nan_allowed])
     return TrainingWindow(
         rows=rows,
         predict=predict,
-        weight=uniqueness_weights(panel.symbol_id[rows], bar_index, label_end),
+        weights=window_weights(panel, rows, config),
         early=early,
         late=late,
-        scaler=fit_scaler(panel.X[rows], columns.astype(np.int64)),
+        scaler=fit_scaler(panel.X, rows, dense_columns(contract)),
         shares=class_shares(y),
         climatology=Climatology.of(y, panel.sides[rows]),
     )
+
+
+def window_weights(panel: Panel, rows: Ints, config: TrainingConfig) -> WindowWeights:
+    """Uniqueness x time decay x class balance of these rows, which must have a class."""
+    unique = average_uniqueness(panel.symbol_id[rows], panel.bar_index[rows], panel.label_end[rows])
+    weight = unique * time_decay(panel.bar_index[rows], half_life_bars=config.decay_half_life_bars)
+    per_class = class_weights(panel.y[rows], weight) if config.class_balance == "balanced" else np.ones(3)
+    weight = with_mean_one(weight * per_class[panel.y[rows]])
+    return WindowWeights(weight=weight, class_weight=per_class, unique_rows=float(unique.sum()))
+
+
+def dense_columns(contract: FeatureContract) -> Ints:
+    """Columns that are never missing, ascending: those the linear model reads."""
+    columns = [i for i, column in enumerate(contract.names) if column not in contract.nan_allowed]
+    return np.array(columns, dtype=np.int64)
 
 
 def fit_windows(
@@ -88,62 +167,74 @@ def fit_windows(
     *,
     contract: FeatureContract,
     config: TrainingConfig,
-    on_model: Callable[[int, int], None],
+    on_model: OnModel,
+    run_jobs: RunJobs | None = None,
 ) -> tuple[WindowModels, ...]:
-    """Fit every model of every window, ``config.threads`` at a time, the longest work first.
+    """Fit every model of every window, the longest work first, in this process's threads unless told otherwise.
 
-    Call it inside ``one_blas_thread``. ``on_model`` is called as ``(done, total)`` from the calling thread.
+    ``windows`` are in order of time: bin edges come from the first one's early rows. Call it inside
+    ``one_blas_thread``.
     """
-    jobs = [(w, m) for w in range(len(windows)) for m in range(len(config.models))]
-    jobs.sort(key=lambda job: -windows[job[0]].rows.size)
-    with ThreadPoolExecutor(config.threads) as pool:
-        running: dict[tuple[int, int], Future[tuple[Fitted, Floats]]] = {}
-        for w, m in jobs:
-            running[w, m] = pool.submit(_fit_and_predict, panel, windows[w], config.models[m], contract, config)
-        try:
-            for done, future in enumerate(as_completed(running.values()), start=1):
-                future.result()
-                on_model(done, len(jobs))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    data = FitData(
+        X=panel.X,
+        y=panel.y,
+        names=contract.names,
+        dense_columns=dense_columns(contract),
+        rows=np.unique(np.concatenate([window.rows for window in windows])),
+        edge_rows=windows[0].rows[windows[0].early],
+    )
+    work = FitWork(binned=BinnedPanel(data), windows=tuple(windows), config=config)
+    jobs = [FitJob(window=w, kind=kind) for w in range(len(windows)) for kind in config.models]
+    jobs.sort(key=lambda job: -windows[job.window].rows.size)
+    results = (run_jobs or run_in_threads)(work, jobs, on_model)
+    found = {(one.job.window, one.job.kind): one for one in results}
     return tuple(
         WindowModels(
             window=window,
-            fitted=tuple(running[w, m].result()[0] for m in range(len(config.models))),
-            raw=np.stack([running[w, m].result()[1] for m in range(len(config.models))]),
+            fitted=tuple(found[w, kind].fitted for kind in config.models),
+            raw=np.stack([found[w, kind].raw for kind in config.models]),
         )
         for w, window in enumerate(windows)
     )
 
 
-def _fit_and_predict(
-    panel: Panel, window: TrainingWindow, kind: ModelKind, contract: FeatureContract, config: TrainingConfig
-) -> tuple[Fitted, Floats]:
-    fitted = _fit(panel, window, kind, contract, config)
-    X = panel.X[window.predict]
-    return fitted, load_predictor(fitted.part, window.scaler, len(contract.names)).predict(X)
+def run_in_threads(work: FitWork, jobs: Sequence[FitJob], on_model: OnModel) -> tuple[FitResult, ...]:
+    """``work.config.threads`` models at a time in this process; the first failure cancels what has not begun."""
+    with ThreadPoolExecutor(work.config.threads) as pool:
+        running = [pool.submit(run_job, work, job) for job in jobs]
+        try:
+            for done, future in enumerate(as_completed(running), start=1):
+                future.result()
+                on_model(done, len(jobs))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return tuple(future.result() for future in running)
 
 
-def _fit(
-    panel: Panel, window: TrainingWindow, kind: ModelKind, contract: FeatureContract, config: TrainingConfig
-) -> Fitted:
-    def sample(of: Ints) -> Sample:
-        rows = window.rows[of]
-        return Sample(X=panel.X[rows], y=panel.y[rows], weight=window.weight[of])
+def run_job(work: FitWork, job: FitJob) -> FitResult:
+    """Fit one model and let it predict its window's unseen rows; depends on nothing but its arguments."""
+    window, data = work.windows[job.window], work.binned.data
+    everything, nothing = np.arange(window.rows.size), np.zeros(0, dtype=np.int64)
+    fit, stop = (window.early, window.late) if TRAINERS[job.kind].stops_early else (everything, nothing)
+    fitted = fit_model(
+        work.binned, job.kind, window.sample(fit), window.sample(stop), scaler=window.scaler, config=work.config
+    )
+    raw = load_predictor(fitted.part, window.scaler, len(data.names)).predict(data.X[window.predict])
+    return FitResult(job=job, fitted=fitted, raw=raw)
 
-    if kind == "logistic":
-        return train_logistic(sample(np.arange(window.rows.size)), scaler=window.scaler, config=config)
-    fit, stop = sample(window.early), sample(window.late)
-    if kind == "lightgbm":
-        return train_lightgbm(fit, stop, names=contract.names, config=config)
-    return train_xgboost(fit, stop, config=config)
+
+def with_matrix(work: FitWork, X: NDArray[np.float32]) -> FitWork:
+    """The same work over another array of features, unbinned.
+
+    For sending it: work over an empty ``(0, F)`` array is small, and gets a memory map of the matrix where it arrives.
+    """
+    return replace(work, binned=BinnedPanel(replace(work.binned.data, X=X)))
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Sums in linear algebra depend on the number of threads; with one they do not, and models run side by side."""
-    import sklearn.linear_model  # noqa: F401 - loads the libraries that are limited here
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(limits=1, user_api="blas"):

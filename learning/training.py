@@ -21,7 +21,7 @@ from learning.config import OnProgress, TrainingConfig, silent
 from learning.errors import HistoryError
 from learning.evaluation import ScoredFold, ScoredRows, score_fold, scored_rows, strategies
 from learning.evaluation_facts import Facts, evaluation_facts
-from learning.fold_models import TrainingWindow, WindowModels, fit_windows, one_blas_thread, prepare_window
+from learning.fold_models import RunJobs, TrainingWindow, WindowModels, fit_windows, one_blas_thread, prepare_window
 from learning.labels import UNRESOLVED
 from learning.metrics import Reliability, reliability
 from learning.panel import Panel, known_by
@@ -69,10 +69,12 @@ def train(
     *,
     train_end_index: int,
     on_progress: OnProgress = silent,
+    run_jobs: RunJobs | None = None,
 ) -> TrainingResult:
     """Train, evaluate out of fold and fit the final models on what was known when ``train_end_index`` opened.
 
-    Raises ``HistoryError`` when the history is too short, ``LabelError`` for a window without enough of a class.
+    ``run_jobs`` fits the models elsewhere than in this process's threads, and changes no byte. Raises ``HistoryError``
+    when the history is too short, ``LabelError`` for a window without enough of a class.
     """
     _require_scorable(config)
     run = _Run(
@@ -82,6 +84,7 @@ def train(
         config=replace(config, threads=config.threads or os.cpu_count() or 1),
         end_index=train_end_index,
         report=on_progress,
+        run_jobs=run_jobs,
     )
     with one_blas_thread():
         folds = run.folds()
@@ -106,6 +109,7 @@ class _Run:
     config: TrainingConfig
     end_index: int
     report: OnProgress
+    run_jobs: RunJobs | None
     timings: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -152,6 +156,7 @@ class _Run:
                 contract=self.contract,
                 config=self.config,
                 on_model=lambda done, total: self.report("fit", done, total),
+                run_jobs=self.run_jobs,
             )
 
     def _prepared(self, fold: Fold) -> TrainingWindow:

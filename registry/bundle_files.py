@@ -149,12 +149,14 @@ def _describe(part: ModelPart, weight: float) -> dict[str, object]:
         "name": part.name,
         "kind": part.kind,
         "weight": weight,
+        "input_window_bars": part.input_window_bars,
+        "class_weight": list(part.class_weight),
         "calibration": {"matrix": part.calibration.matrix.tolist(), "bias": part.calibration.bias.tolist()},
     }
 
 
 def _model(model: dict[str, Any], files: dict[str, bytes]) -> ModelPart:
-    if set(model) != {"name", "kind", "weight", "calibration"}:
+    if set(model) != {"name", "kind", "weight", "input_window_bars", "class_weight", "calibration"}:
         raise _bad("models.json", f"a model has the fields {sorted(model)}")
     return ModelPart(
         name=model["name"],
@@ -164,6 +166,8 @@ def _model(model: dict[str, Any], files: dict[str, bytes]) -> ModelPart:
             matrix=np.array(model["calibration"]["matrix"], dtype=np.float64),
             bias=np.array(model["calibration"]["bias"], dtype=np.float64),
         ),
+        input_window_bars=int(model["input_window_bars"]),
+        class_weight=tuple(float(one) for one in model["class_weight"]),
     )
 
 

@@ -9,6 +9,7 @@ boosters only: no data frame, no wrapper, one thread unless told otherwise.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Literal, Protocol
 
 import numpy as np
@@ -34,18 +35,26 @@ __all__ = [
 
 ModelKind = Literal["lightgbm", "xgboost", "logistic"]
 KINDS: tuple[ModelKind, ...] = ("lightgbm", "logistic", "xgboost")
+_WINDOW_BARS: dict[str, int] = {"lightgbm": 1, "logistic": 1, "xgboost": 1}
+"""Bars each kind's predictor is given at once; a sequence model's entry is its window."""
 _CHUNK = 65_536
 _Raw = Callable[[NDArray[np.float32]], NDArray[np.floating]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPart:
-    """One model as bytes: LightGBM text, XGBoost UBJ or ``logistic_payload``, with its calibration."""
+    """One model as bytes: LightGBM text, XGBoost UBJ or ``logistic_payload``, with its calibration.
+
+    ``input_window_bars`` is how many bars, the decision's last, one prediction reads. ``class_weight`` is how much more
+    a row of each class counted in the fit than its share: what the model says is divided by it before calibration.
+    """
 
     name: str
     kind: ModelKind
     payload: bytes
     calibration: VectorScaling = field(default_factory=VectorScaling.identity)
+    input_window_bars: int = 1
+    class_weight: tuple[float, ...] = (1.0, 1.0, 1.0)
 
 
 class Predictor(Protocol):
@@ -70,6 +79,7 @@ class _Loaded:
     n_features: int
     raw: _Raw
     calibration: VectorScaling
+    class_weight: Floats
 
     def predict(self, X: NDArray[np.float32]) -> Floats:
         if X.ndim != 2 or X.shape[1] != self.n_features or X.dtype != np.float32:
@@ -81,11 +91,15 @@ class _Loaded:
         if X.shape[0] == 0:
             return np.zeros((0, 3))
         raw = np.asarray(self.raw(np.ascontiguousarray(X)), dtype=np.float64)
-        return self.calibration.apply(_checked(self.name, raw, X.shape[0]))
+        return self.calibration.apply(_unweighted(_checked(self.name, raw, X.shape[0]), self.class_weight))
 
 
 def load_predictor(part: ModelPart, scaler: Scaler, n_features: int, *, num_threads: int = 1) -> Predictor:
-    """A predictor from sealed bytes; raises ``BundleError`` when they are no model of ``n_features`` and 3 classes."""
+    """A predictor from sealed bytes; raises ``BundleError`` when they are no model of ``n_features`` and 3 classes.
+
+    Also for a model that reads more bars than its kind's predictor is given, or states impossible class weights.
+    """
+    _require_supported(part)
     try:
         raw, found = _read(part, scaler, n_features, num_threads)
     except BundleError:
@@ -94,7 +108,14 @@ def load_predictor(part: ModelPart, scaler: Scaler, n_features: int, *, num_thre
         raise _bad(part.name, f"cannot be read as {part.kind} ({str(bad)[:200] or type(bad).__name__})") from bad
     if found != n_features:
         raise _bad(part.name, f"reads {found} features, the contract has {n_features}")
-    loaded = _Loaded(name=part.name, kind=part.kind, n_features=n_features, raw=raw, calibration=part.calibration)
+    loaded = _Loaded(
+        name=part.name,
+        kind=part.kind,
+        n_features=n_features,
+        raw=raw,
+        calibration=part.calibration,
+        class_weight=np.array(part.class_weight, dtype=np.float64),
+    )
     try:
         loaded.predict(np.zeros((1, n_features), dtype=np.float32))
     except PredictionError as bad:
@@ -135,6 +156,26 @@ def _checked(name: str, p: Floats, n: int) -> Floats:
         raise _no_probability(name, "outputs that are no probabilities", "they must be in 0..1 and sum to 1")
     scaled: Floats = p / total[:, None]
     return scaled
+
+
+def _unweighted(p: Floats, class_weight: Floats) -> Floats:
+    """``p(k)`` from ``q(k) = c(k) p(k) / sum``; weights of one change no bit."""
+    if (class_weight == 1.0).all():
+        return p
+    out: Floats = p / class_weight
+    out /= (out[:, 0] + out[:, 1] + out[:, 2])[:, None]
+    return out
+
+
+def _require_supported(part: ModelPart) -> None:
+    if part.input_window_bars != _WINDOW_BARS.get(part.kind):
+        raise _bad(
+            part.name,
+            f"reads {part.input_window_bars} bars at once, a {part.kind} predictor here is given"
+            f" {_WINDOW_BARS.get(part.kind, 'none')}",
+        )
+    if len(part.class_weight) != 3 or not all(isfinite(one) and one > 0.0 for one in part.class_weight):
+        raise _bad(part.name, f"states the class weights {part.class_weight}, which must be three positive numbers")
 
 
 def _no_probability(name: str, what: str, why: str) -> PredictionError:

@@ -14,6 +14,7 @@ from features.events import EventRule
 from features.primary_rule import PrimaryRule
 from infra.settings import Settings
 from learning.config import TrainingConfig
+from learning.ensemble import EnsembleRule, parse_weights
 from market.barriers import BarrierSpec
 from market.costs import CostModel
 from market.errors import LockstepError
@@ -102,13 +103,32 @@ def training_config(settings: Settings) -> TrainingConfig:
         mode=t.mode,
         seed=t.seed,
         threads=t.threads or os.cpu_count() or 1,
+        device=t.device,
+        learning_rate=t.learning_rate,
         lightgbm_trees=t.lightgbm_trees,
         lightgbm_leaves=t.lightgbm_leaves,
-        learning_rate=t.learning_rate,
+        min_leaf_rows=t.min_leaf_rows,
+        lightgbm_feature_fraction=t.lightgbm_feature_fraction,
+        lightgbm_l2=t.lightgbm_l2,
         xgboost_trees=t.xgboost_trees,
         xgboost_depth=t.xgboost_depth,
-        early_stopping_rounds=t.early_stopping_rounds,
+        xgboost_min_child_weight=t.xgboost_min_child_weight,
+        xgboost_feature_fraction=t.xgboost_feature_fraction,
+        xgboost_subsample=t.xgboost_subsample,
+        xgboost_l2=t.xgboost_l2,
         logistic_c=t.logistic_c,
+        early_stopping_rounds=t.early_stopping_rounds,
+        early_stopping_share=t.early_stopping_share,
+        decay_half_life_bars=t.decay_half_life_days * timeframe_of(settings).bars_per_day,
+        class_balance=t.class_balance,
+        ensemble=_ensemble(settings),
+    )
+
+
+def _ensemble(settings: Settings) -> EnsembleRule:
+    e = settings.ensemble
+    return EnsembleRule(
+        rule=e.rule, weight_min=e.weight_min, weight_max=e.weight_max, weights=parse_weights(e.fixed_weights)
     )
 
 

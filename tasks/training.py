@@ -23,6 +23,7 @@ from infra.locks import exclusive
 from infra.provenance import code_commit, library_versions
 from infra.scratch import scratch_directory
 from infra.tables import snapshots, training_runs, trials
+from learning.device import require_device
 from learning.panel import Panel, SymbolHistory, build_panel
 from learning.training import TrainingResult, train
 from market.timeframe import DAY_MS
@@ -72,6 +73,7 @@ def train_and_register(home: str, overrides: Mapping[str, object] | None = None)
         open_app(home, overrides=overrides) as app,
         exclusive(app.engine, f"training of {app.settings.registry.model_name}"),
     ):
+        require_device(app.settings.training.device)
         request = training_request(app)
         finished = _finished(app, request.key)
         if finished is not None:

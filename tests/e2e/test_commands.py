@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from cli.reference import RESULT_KEYS
+from learning.device import cuda_devices
 from tests.e2e.conftest import Life
 from tests.e2e.lockstep_command import SYMBOLS, Answer, Lockstep
 from tests.infra.lake_data import walk
@@ -127,6 +128,16 @@ def test_training_again_answers_from_the_finished_one(home):
     shown = home.ask("train").out
     assert "trained before" in shown
     assert "ensemble (what is served)" in shown
+
+
+@pytest.mark.skipif(cuda_devices() > 0, reason="there is a GPU here")
+@pytest.mark.usefixtures("unchanged")
+def test_a_gpu_that_is_not_there_is_refused(home):
+    """One line with the remedy before anything is read: even the finished training does not answer for it."""
+    answer = home.ask("train", more={"LOCKSTEP_TRAINING__DEVICE": "cuda"}, code=1)
+    assert len(answer.lines) == 1
+    for said in ("training.device is cuda, but", "not what was asked for", "set training.device to cpu, or"):
+        assert said in answer.lines[0]
 
 
 @pytest.mark.usefixtures("unchanged")

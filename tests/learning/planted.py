@@ -56,6 +56,7 @@ def tiny_config(**changes: object) -> TrainingConfig:
         learning_rate=0.2,
         early_stopping_rounds=5,
         min_leaf_rows=20,
+        xgboost_min_child_weight=4.0,
         min_trades=10,
         threshold_quantiles=(0.5, 0.8, 0.95),
     )

@@ -64,6 +64,7 @@ def test_a_calibration_that_helps_later_rows_is_kept():
     found = kept(shown, y)
     assert found.kept
     assert found.gain > 0.1
+    assert found.before - found.after == found.gain
 
 
 def test_a_calibration_that_hurts_later_rows_is_dropped():
@@ -72,6 +73,8 @@ def test_a_calibration_that_hurts_later_rows_is_dropped():
     cut = int(y.size * 0.7)
     found = kept(np.vstack((shown[:cut], true[cut:])), y)
     assert not found.kept
+    assert found.after > found.before
+    assert found.gain == 0.0
     assert found.scaling.matrix.tolist() == np.eye(3).tolist()
 
 

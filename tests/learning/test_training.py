@@ -1,15 +1,19 @@
 """Training end to end on a small market whose answer is known."""
 
 import json
+import pickle
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from learning.climatology import class_shares
+from learning.ensemble import EnsembleRule
 from learning.errors import HistoryError, LabelError
+from learning.fold_models import run_job, with_matrix
 from learning.metrics import brier, log_loss, log_loss_rows, sharpe
 from learning.training import train
+from learning.weights import average_uniqueness
 from registry.predictors import ensemble_mean, load_predictor, predict_all
 from tests.learning.planted import CONTRACT, FIRST, SPEC, planted_panel, tiny_config
 
@@ -44,6 +48,51 @@ def test_training_twice_gives_the_same_bytes_whatever_the_threads(panel, result)
     """A second training with two models at a time equals the first, byte by byte."""
     one, two = everything(result), everything(trained(panel, threads=2))
     assert one == two
+
+
+def test_jobs_sent_elsewhere_give_the_same_bytes(panel, result, tmp_path):
+    """Sent as small values in another order, over a memory map of the features, fitted by a copy: nothing changes."""
+    sent = []
+
+    def elsewhere(work, jobs, on_model):
+        np.save(tmp_path / "X.npy", work.binned.data.X)
+        light = pickle.dumps(with_matrix(work, np.empty((0, len(CONTRACT.names)), dtype=np.float32)))
+        there = with_matrix(pickle.loads(light), np.load(tmp_path / "X.npy", mmap_mode="r"))
+        sent.append((len(light), work.binned.data.X.nbytes))
+        results = [run_job(there, pickle.loads(pickle.dumps(job))) for job in reversed(jobs)]
+        on_model(len(jobs), len(jobs))
+        return results
+
+    other = train(panel, CONTRACT, SPEC, tiny_config(), train_end_index=END, run_jobs=elsewhere)
+    assert everything(other) == everything(result)
+    assert sent
+
+
+def test_fixed_weights_and_balanced_classes_reach_the_bundle(panel, result):
+    """The rule replaces what would be learnt, and every model carries the class weights it is to undo."""
+    given = EnsembleRule(rule="fixed", weights={"lightgbm": 0.2, "xgboost": 0.3, "logistic": 0.5})
+    other = trained(panel, ensemble=given, class_balance="balanced", decay_half_life_bars=500.0)
+    assert other.weights.tolist() == [0.2, 0.3, 0.5]
+    assert other.evaluation["folds"][-1]["weights"] == [0.2, 0.3, 0.5]
+    assert all(part.class_weight != (1.0, 1.0, 1.0) for part in other.models)
+    scores = other.evaluation["strategies"]
+    assert scores["ensemble"]["log_loss"] < scores["climatology"]["log_loss"] - 0.15
+    assert other.evaluation["final"]["kish_rows"] < 0.8 * result.evaluation["final"]["kish_rows"]
+    np.testing.assert_allclose(other.scored.ensemble.mean(axis=0), result.scored.ensemble.mean(axis=0), atol=0.02)
+
+
+def test_the_facts_state_what_the_rows_are_worth_and_what_calibration_changed(panel, result):
+    """Effective sample sizes per window, and log loss before and after for every model."""
+    final, rows = result.evaluation["final"], result.training_rows
+    unique = average_uniqueness(panel.symbol_id[rows], panel.bar_index[rows], panel.label_end[rows])
+    assert final["unique_rows"] == pytest.approx(unique.sum())
+    assert final["kish_rows"] == pytest.approx(unique.sum() ** 2 / np.square(unique).sum())
+    worth = [fold["unique_rows"] for fold in result.evaluation["folds"]]
+    assert 0 < worth[0] < worth[1] < worth[2] < final["unique_rows"] < rows.size
+    for name, one in final["calibration_log_loss"].items():
+        assert one["kept"] == (one["after"] < one["before"])
+        assert final["calibration_gain"].get(name, 0.0) == (one["before"] - one["after"] if one["kept"] else 0.0)
+    assert result.evaluation["devices"] == {"lightgbm": "cpu", "xgboost": "cpu", "logistic": "cpu"}
 
 
 def test_the_bytes_depend_on_the_seed_and_the_rows(panel, result):

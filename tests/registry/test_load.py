@@ -67,6 +67,24 @@ def edited(sealed: Sealed, name: str, change: Callable[[object], object]) -> dic
     return {name: canonical_json(change(parse_json((sealed.directory / name).read_bytes())))}
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("input_window_bars", 48, "reads 48 bars at once"),
+        ("input_window_bars", "many", "ValueError"),
+        ("class_weight", [1.0, 0.0, 1.0], "three positive numbers"),
+        ("stops_early", True, "a model has the fields"),
+    ],
+)
+def test_a_model_declared_to_need_what_this_code_does_not_give_is_refused(
+    reseal: Reseal, copied: Path, sealed: Sealed, field: str, value: object, said: str
+) -> None:
+    """A longer input window, impossible class weights, a field nobody knows: refused at load, with the part."""
+    reseal(edited(sealed, "models.json", lambda models: [models[0] | {field: value}, *models[1:]]))
+    with pytest.raises(BundleError, match=said):
+        load_bundle(copied, expected_hash=None)
+
+
 def test_another_class_map_is_refused(reseal: Reseal, copied: Path, sealed: Sealed) -> None:
     """SELL and BUY the wrong way round is a refusal, not a loss."""
     reseal(edited(sealed, "classes.json", lambda _: {"HOLD": 0, "SELL": 1, "BUY": 2}))

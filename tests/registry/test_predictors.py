@@ -1,8 +1,11 @@
 """Sealed models as predictors."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from registry.calibration import VectorScaling
 from registry.errors import BundleError, PredictionError
 from registry.native_formats import check_lightgbm_text, check_xgboost_ubj
 from registry.predictors import ModelPart, Predictor, ensemble_mean, load_predictor, logistic_payload, predict_all
@@ -141,6 +144,38 @@ def test_a_booster_of_two_classes_is_refused(rows: np.ndarray) -> None:
     for kind, payload in (("lightgbm", tree.model_to_string().encode()), ("xgboost", bytes(boosted.save_raw("ubj")))):
         with pytest.raises(BundleError, match=r"class|shape"):
             load_predictor(ModelPart(name="two", kind=kind, payload=payload), scaler, rows.shape[1])
+
+
+def test_a_model_that_reads_more_bars_than_it_would_be_given_is_refused(
+    part: ModelPart, model_parts: tuple[tuple[ModelPart, ...], Scaler], rows: np.ndarray
+) -> None:
+    """A sequence model's window is declared with it; a predictor that gives it one bar must not load it."""
+    with pytest.raises(BundleError, match=f"reads 48 bars at once, a {part.kind} predictor here is given 1"):
+        load_predictor(replace(part, input_window_bars=48), model_parts[1], rows.shape[1])
+
+
+def test_class_weights_are_undone_before_calibration(
+    part: ModelPart, model_parts: tuple[tuple[ModelPart, ...], Scaler], rows: np.ndarray
+) -> None:
+    """What the model says is divided by them and brought back to a sum of one: Bayes, row by row."""
+    plain = replace(part, calibration=VectorScaling.identity())
+    said = load_predictor(plain, model_parts[1], rows.shape[1]).predict(rows[:40])
+    found = load_predictor(replace(plain, class_weight=(0.5, 2.0, 4.0)), model_parts[1], rows.shape[1]).predict(
+        rows[:40]
+    )
+    undone = said / np.array([0.5, 2.0, 4.0])
+    assert np.abs(found - undone / undone.sum(axis=1, keepdims=True)).max() < 1e-12
+    alone = load_predictor(replace(part, class_weight=(0.5, 2.0, 4.0)), model_parts[1], rows.shape[1])
+    assert np.array_equal(alone.predict(rows[7:8])[0], alone.predict(rows[:40])[7])
+
+
+@pytest.mark.parametrize("wrong", [(1.0, 1.0), (1.0, 0.0, 1.0), (1.0, float("nan"), 1.0), (1.0, -1.0, 1.0)])
+def test_impossible_class_weights_are_refused(
+    part: ModelPart, model_parts: tuple[tuple[ModelPart, ...], Scaler], rows: np.ndarray, wrong: tuple[float, ...]
+) -> None:
+    """Dividing by them would give no probability."""
+    with pytest.raises(BundleError, match="three positive numbers"):
+        load_predictor(replace(part, class_weight=wrong), model_parts[1], rows.shape[1])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """History is divided in one place, without overlap, or refused with the days that are missing."""
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.settings import load_settings
+from learning.config import TrainingConfig
+from learning.errors import EnsembleError
+from registry.policy import DecisionPolicy
 from tasks.plan import (
     NotEnoughHistoryError,
     barrier_spec,
@@ -17,6 +21,7 @@ from tasks.plan import (
 )
 
 PER_DAY = 288
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def settings(**values):
@@ -78,6 +83,10 @@ def test_every_number_that_shapes_a_training_is_in_its_facts():
     for changed in (
         {"training__seed": 8},
         {"training__lightgbm_trees": 7},
+        {"training__decay_half_life_days": 30.0},
+        {"training__class_balance": "balanced"},
+        {"training__device": "cuda"},
+        {"ensemble__rule": "fixed"},
         {"labels__horizon_bars": 24},
         {"labels__taker_fee_bps": 4.0},
         {"features__warmup_bars": 1200},
@@ -96,3 +105,27 @@ def test_settings_become_the_values_of_the_rooms_below():
     assert config.policy.thresholds == (1.0, 1.0)
     assert barrier_spec(found).horizon_bars == 24
     assert contract_of(found).timeframe_ms == 3_600_000
+
+
+def test_the_defaults_of_training_are_written_once():
+    """A default setting gives the configuration's own default, so the two cannot drift apart."""
+    config = training_config(settings())
+    plain = TrainingConfig(policy=config.policy, min_train_bars=config.min_train_bars, threads=config.threads)
+    assert config == plain
+
+
+def test_decision_thresholds_stand_in_the_settings_and_the_policy_only():
+    """Both say the same, and no other code that decides or judges holds a share or confidence of its own."""
+    policy = training_config(settings()).policy
+    assert policy == DecisionPolicy(thresholds=(1.0, 1.0), horizon_bars=policy.horizon_bars)
+    rooms = [ROOT / "learning" / f"{name}.py" for name in ("backtest", "combination", "thresholds", "evaluation")]
+    for path in [*(ROOT / "serving").glob("*.py"), *rooms]:
+        numbers = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+        assert not numbers & {0.4, 0.55, 0.6, 0.65, 0.7, 0.75, 0.85}, path
+
+
+def test_ensemble_settings_are_refused_before_anything_is_read():
+    """Fixed weights of 208 % never reach a training."""
+    wrong = settings(ensemble__fixed_weights="xgboost=0.98, lightgbm=1.1")
+    with pytest.raises(EnsembleError, match="sum to 208 %"):
+        training_config(wrong)
