@@ -38,7 +38,7 @@ def python_labels(p: PricePath, spec: BarrierSpec, atr: float) -> int:
     for k in range(p.open.size - 1):
         for side in (1, -1):
             price = p.open[k + 1]
-            profit, stop = price * (1 + side * spec.profit_atr * atr), price * (1 - side * spec.stop_atr * atr)
+            profit, stop = price * (1 + side * spec.profit * atr), price * (1 - side * spec.stop * atr)
             for i in range(k + 1, min(k + 1 + spec.horizon_bars, p.open.size)):
                 worst, best = (p.low[i], p.high[i]) if side > 0 else (p.high[i], p.low[i])
                 if side * (worst - stop) <= 0 or side * (best - profit) >= 0:

@@ -176,13 +176,23 @@ class LabelSettings(SettingsGroup):
     """Exits and costs of the simulated trades; the fingerprint of these is the label spec."""
 
     horizon_bars: int = Field(default=48, ge=1, le=10_000, description="Bars after which a trade is closed")
-    profit_atr: float = Field(default=4.0, gt=0, le=100, description="Distance of the profit barrier, in ATR")
-    stop_atr: float = Field(default=4.0, gt=0, le=100, description="Distance of the stop barrier, in ATR")
+    barrier_unit: Literal["atr", "fraction"] = Field(
+        default="atr", description="What profit and stop count: multiples of ATR, or fractions of the entry price"
+    )
+    profit: float = Field(default=4.0, gt=0, le=100, description="Distance of the profit barrier, in barrier_unit")
+    stop: float = Field(default=4.0, gt=0, le=100, description="Distance of the stop barrier, in barrier_unit")
     taker_fee_bps: float = Field(default=5.0, ge=0, le=100, description="Fee per side, in basis points")
     slippage_bps: float = Field(
         default=1.0, ge=0, le=100, description="Slippage per side at average volatility, in bps"
     )
     slippage_vol_floor: float = Field(default=0.5, ge=0, le=10, description="Least multiple the slippage shrinks to")
+    assumed_funding_bps: float = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="Paid by either side every 8 hours in a market without any funding on record, in bps;"
+        " 0 leaves its labels unresolved",
+    )
 
 
 class EventSettings(SettingsGroup):

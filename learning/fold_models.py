@@ -249,5 +249,5 @@ def _require_classes(y: NDArray[np.int8], fewest: int, name: str) -> None:
     raise LabelError(
         f"{name} has {found}",
         why=f"a class with fewer than {fewest} rows cannot be learnt, and none are made up",
-        remedy="add symbols or history, or change labels.profit_atr, labels.stop_atr or labels.horizon_bars",
+        remedy="add symbols or history, or change labels.profit, labels.stop or labels.horizon_bars",
     )

@@ -1,19 +1,23 @@
 """When and at what price does a trade end, and what does it net?
 
 The one implementation of trade exits: labels, backtest, paper ledger and outcome resolution all call it.
-A decision at the close of bar t enters at the open of bar t+1. Profit and stop barriers lie at ATR multiples
-of the entry price; the vertical barrier is the close of the horizon's last bar. Pessimistic where bars hide
-the order of events: both barriers inside one bar counts as the stop. A bar that opens beyond a barrier fills
-at that open. Net return = side * price change - fees on both notionals - slippage on both sides - funding
-signed by side (longs pay a positive rate). Funding is charged for every settlement after the entry bar's
-open up to the exit bar, on the notional at the settling bar's open. Unknown funding leaves the trade
-unresolved: never zero. (Triple barrier: Lopez de Prado, Advances in Financial Machine Learning, ch. 3.)
+A decision at the close of bar t enters at the open of bar t+1. Profit and stop barriers lie at ATR multiples or
+fixed fractions of the entry price; the vertical barrier is the close of the horizon's last bar. Pessimistic where
+bars hide the order of events: both barriers inside one bar counts as the stop. A bar that opens beyond a barrier
+fills at that open. Net return = side * price change - fees on both notionals - slippage on both sides - funding
+signed by side (longs pay a positive rate). Funding is charged for every settlement after the entry bar's open up to
+the exit bar, on the notional at the settling bar's open. Unknown funding leaves the trade unresolved, never zero; only
+a market that has no funding on record at all may be charged an assumed cost, which both sides pay. A history that
+ends first, delisting included, leaves it unresolved too: nobody knows at which price it would have been closed.
+(Triple barrier: Lopez de Prado, Advances in Financial Machine Learning, ch. 3.)
 """
 
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from hashlib import sha256
 from json import dumps
+from math import inf
+from typing import Literal
 
 import numpy as np
 from numba import njit
@@ -21,10 +25,23 @@ from numpy.typing import NDArray
 
 from market.candles import Floats, Ints
 from market.costs import CostModel
+from market.errors import LabelSpecError
 from market.funding import FundingOnGrid
 from market.grid import BarGrid
 
-__all__ = ["Barrier", "BarrierSpec", "PricePath", "Side", "TradeOutcomes", "price_path", "simulate_trades"]
+__all__ = [
+    "Barrier",
+    "BarrierSpec",
+    "BarrierUnit",
+    "PricePath",
+    "Side",
+    "TradeOutcomes",
+    "price_path",
+    "simulate_trades",
+]
+
+
+BarrierUnit = Literal["atr", "fraction"]
 
 
 class Side(IntEnum):
@@ -45,17 +62,43 @@ class Barrier(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BarrierSpec:
-    """Exit rules and costs; ``fingerprint`` is the label spec id stored in bundles and outcomes."""
+    """Exit rules and costs; ``fingerprint`` is the label spec id stored in bundles and outcomes.
+
+    ``profit`` and ``stop`` are distances from the entry price: multiples of ATR, or with ``unit`` fraction fractions of
+    the price (below 1).
+    """
 
     horizon_bars: int = 48
-    profit_atr: float = 4.0
-    stop_atr: float = 4.0
+    profit: float = 4.0
+    stop: float = 4.0
+    unit: BarrierUnit = "atr"
     costs: CostModel = field(default_factory=CostModel)
+
+    def __post_init__(self) -> None:
+        """Refuse barriers that no price could be at."""
+        farthest = 1.0 if self.unit == "fraction" else inf
+        if self.unit not in {"atr", "fraction"} or not 0.0 < min(self.profit, self.stop) <= max(self.profit, self.stop):
+            raise _bad_spec(self)
+        if max(self.profit, self.stop) >= farthest or self.horizon_bars < 1:
+            raise _bad_spec(self)
 
     @property
     def fingerprint(self) -> str:
         """Hash of every number that changes an outcome."""
         return sha256(dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+    def widths(self, atr_fraction: Floats) -> tuple[Floats, Floats]:
+        """Distances of profit and stop as fractions of the entry price, ``(m,)`` each; no ATR, no distance."""
+        scale = atr_fraction if self.unit == "atr" else np.ones_like(atr_fraction)
+        return self.profit * scale, self.stop * scale
+
+
+def _bad_spec(spec: BarrierSpec) -> LabelSpecError:
+    return LabelSpecError(
+        f"barriers at profit {spec.profit:g} and stop {spec.stop:g} ({spec.unit}) over {spec.horizon_bars} bars",
+        why="distances are positive ATR multiples or fractions of the price below 1, over at least one bar",
+        remedy="correct labels.profit, labels.stop, labels.barrier_unit or labels.horizon_bars",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -115,17 +158,20 @@ def simulate_trades(
     funding = np.full((m, 2), np.nan)
     exit_index = np.full((m, 2), -1, dtype=np.int64)
     barrier = np.zeros((m, 2), dtype=np.int8)
-    known = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(~path.funding_known)))
+    assumed = 0.0 if path.funding_known.any() else spec.costs.assumed_funding_bps_per_bar * 1e-4
+    unknown = ~path.funding_known if assumed == 0.0 else np.zeros(path.open.size, dtype=np.bool_)
+    unknowns = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(unknown)))
+    profit, stop = spec.widths(np.ascontiguousarray(atr_fraction, dtype=np.float64))
     weighted = np.concatenate((np.zeros(1), np.cumsum(path.funding_paid * path.open)))
     _simulate(
-        (path.open, path.high, path.low, path.close, path.real, known, weighted),
+        (path.open, path.high, path.low, path.close, path.real, unknowns, weighted),
         decision_index - path.first_index,
-        np.ascontiguousarray(atr_fraction, dtype=np.float64),
+        profit,
+        stop,
         np.ascontiguousarray(vol_ratio, dtype=np.float64),
         (
             spec.horizon_bars,
-            spec.profit_atr,
-            spec.stop_atr,
+            assumed,
             spec.costs.taker_fee_bps * 1e-4,
             spec.costs.slippage_bps * 1e-4,
             spec.costs.slippage_vol_floor,
@@ -159,25 +205,25 @@ def _exit(bars, entry, horizon, side, profit_price, stop_price):
 
 
 @njit(cache=True)
-def _simulate(path, decisions, atr, vol_ratio, rule, out):
+def _simulate(path, decisions, profit_width, stop_width, vol_ratio, rule, out):
     open_, high, low, close, real, unknown, weighted = path
-    horizon, profit_atr, stop_atr, fee, slip, floor = rule
+    horizon, assumed, fee, slip, floor = rule
     net, gross, funding, exit_row, barrier = out
     n = open_.size
     for k in range(decisions.size):
         entry = decisions[k] + 1
-        if entry < 1 or entry >= n or not real[entry] or not atr[k] > 0.0 or not vol_ratio[k] >= 0.0:
+        if entry < 1 or entry >= n or not real[entry] or not profit_width[k] > 0.0 or not vol_ratio[k] >= 0.0:
             continue
         price = open_[entry]
         for column in range(2):
             side = 1.0 if column == 0 else -1.0
-            profit = price * (1.0 + side * profit_atr * atr[k])
-            stop = price * (1.0 - side * stop_atr * atr[k])
+            profit = price * (1.0 + side * profit_width[k])
+            stop = price * (1.0 - side * stop_width[k])
             row, at, how = _exit((open_, high, low, close), entry, horizon, side, profit, stop)
             if how == 0 or unknown[row + 1] != unknown[entry + 1]:
                 continue
             change = side * (at / price - 1.0)
-            paid = side * (weighted[row + 1] - weighted[entry + 1]) / price
+            paid = side * (weighted[row + 1] - weighted[entry + 1]) / price + assumed * (row - entry)
             turnover = 1.0 + at / price
             gross[k, column] = change
             funding[k, column] = paid

@@ -6,6 +6,7 @@ Every refusal names what happened, why it matters and what to do, on one line.
     └── MarketError          a market value breaks a rule
         ├── CandleError      candles: columns, order, duplicates, prices, timeframe
         ├── FundingError     funding stamps: order, range
+        ├── LabelSpecError   exit rules that no price could follow
         ├── MarkPriceError   mark prices: order, range, whole hours
         ├── SymbolError      a symbol that cannot be read
         ├── TakerFlowError   takers' shares of volume: order, range, grid
@@ -17,6 +18,7 @@ Each room derives its own errors from ``LockstepError`` in its own ``errors.py``
 __all__ = [
     "CandleError",
     "FundingError",
+    "LabelSpecError",
     "LockstepError",
     "MarkPriceError",
     "MarketError",
@@ -60,6 +62,10 @@ class CandleError(MarketError):
 
 class FundingError(MarketError):
     """Funding stamps that cannot be trusted."""
+
+
+class LabelSpecError(MarketError):
+    """Exit rules that no price could follow."""
 
 
 class MarkPriceError(MarketError):

@@ -25,7 +25,7 @@ def model_card(bundle: LoadedBundle) -> str:
     if facts["synthetic"]:
         lines += ["", "**Trained on a synthetic market. It says nothing about a real one and is never served live.**"]
     period = f"{_day(facts['train_start_ms'])} to {_day(facts['train_end_ms'])}"
-    label = f"{spec.horizon_bars} bars, profit {spec.profit_atr:g} ATR, stop {spec.stop_atr:g} ATR"
+    label = f"{spec.horizon_bars} bars, profit {spec.profit:g}, stop {spec.stop:g} ({spec.unit})"
     paid = f"fee {costs.taker_fee_bps:g} bps a side, slippage {costs.slippage_bps:g} bps, actual funding"
     lines += [
         "",

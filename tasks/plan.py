@@ -18,7 +18,7 @@ from learning.ensemble import EnsembleRule, parse_weights
 from market.barriers import BarrierSpec
 from market.costs import CostModel
 from market.errors import LockstepError
-from market.timeframe import Timeframe
+from market.timeframe import HOUR_MS, Timeframe
 from registry.policy import DecisionPolicy
 from serving.venue_rule import VenueRule
 
@@ -75,9 +75,12 @@ def barrier_spec(settings: Settings) -> BarrierSpec:
     """Exit rules and costs of labels, paper trades and outcomes."""
     s = settings.labels
     costs = CostModel(
-        taker_fee_bps=s.taker_fee_bps, slippage_bps=s.slippage_bps, slippage_vol_floor=s.slippage_vol_floor
+        taker_fee_bps=s.taker_fee_bps,
+        slippage_bps=s.slippage_bps,
+        slippage_vol_floor=s.slippage_vol_floor,
+        assumed_funding_bps_per_bar=s.assumed_funding_bps * timeframe_of(settings).ms / (8 * HOUR_MS),
     )
-    return BarrierSpec(horizon_bars=s.horizon_bars, profit_atr=s.profit_atr, stop_atr=s.stop_atr, costs=costs)
+    return BarrierSpec(horizon_bars=s.horizon_bars, profit=s.profit, stop=s.stop, unit=s.barrier_unit, costs=costs)
 
 
 def event_rule(settings: Settings) -> EventRule:

@@ -99,7 +99,7 @@ def small_bundle(
     weights = np.array([0.4, 0.35, 0.25])
     parts = BundleParts(
         contract=market.contract,
-        label_spec=BarrierSpec(horizon_bars=12, profit_atr=2.0, stop_atr=2.0),
+        label_spec=BarrierSpec(horizon_bars=12, profit=2.0, stop=2.0),
         scaler=scaler,
         models=models,
         weights=weights,

@@ -97,7 +97,7 @@ def test_other_programs_variables_and_empty_ones_are_left_alone(tmp_path):
         ("folds = 3", r"folds in lockstep\.toml is not a setting"),
         ("[training]\nfolds = 1", r"training\.folds in lockstep\.toml = 1: Input should be greater than or equal to 2"),
         ("[training]\nfolds = 3.5", r"training\.folds in lockstep\.toml = 3\.5: Input should be a valid integer"),
-        ("[labels]\nprofit_atr = nan", r"labels\.profit_atr in lockstep\.toml = nan: Input should be a finite number"),
+        ("[labels]\nprofit = nan", r"labels\.profit in lockstep\.toml = nan: Input should be a finite number"),
         ("[data]\ntimeframe = '7m'", r"data\.timeframe in lockstep\.toml = '7m': .*divides one day"),
         ("[data]\nsymbols = ['BTCUSDT', 'BTC/USDT:USDT']", r"data\.symbols.*each symbol once; repeated: BTCUSDT"),
         ("[data]\nsymbols = ['B T']", r"data\.symbols.*neither a venue spelling nor ccxt's"),
@@ -170,9 +170,9 @@ def test_what_is_written_is_what_is_read(tmp_path):
 def test_writing_keeps_what_a_person_wrote(tmp_path):
     """Comments, order and other values stay; a layout that cannot be edited by line is written afresh."""
     home = _file(tmp_path, "# mine\n[training] # fit\nfolds = 7 # seven\nseed=1\n\n[labels]\nhorizon_bars = 12\n")
-    write_home_settings(load_settings(home, environ={}), {"training.seed": 2, "labels.profit_atr": 3.0})
+    write_home_settings(load_settings(home, environ={}), {"training.seed": 2, "labels.profit": 3.0})
     assert (home / "lockstep.toml").read_text() == (
-        "# mine\n[training] # fit\nfolds = 7 # seven\nseed = 2\n\n[labels]\nprofit_atr = 3.0\nhorizon_bars = 12\n"
+        "# mine\n[training] # fit\nfolds = 7 # seven\nseed = 2\n\n[labels]\nprofit = 3.0\nhorizon_bars = 12\n"
     )
     _file(tmp_path, '[data]\nsymbols = [\n  "BTCUSDT",\n]\nhistory_days = 9\n')
     write_home_settings(load_settings(home, environ={}), {"data.symbols": ["ETHUSDT"]})
@@ -220,10 +220,10 @@ def test_defaults_that_exist_twice_agree():
         assert getattr(policy, name) == value
     assert set(DecisionSettings.model_fields) == set(DecisionPolicy.__slots__) - {"thresholds", "horizon_bars"}
     labels, spec = LabelSettings(), BarrierSpec()
-    assert (labels.horizon_bars, labels.profit_atr, labels.stop_atr) == (
+    assert (labels.horizon_bars, labels.profit, labels.stop) == (
         spec.horizon_bars,
-        spec.profit_atr,
-        spec.stop_atr,
+        spec.profit,
+        spec.stop,
     )
     for name in ("taker_fee_bps", "slippage_bps", "slippage_vol_floor"):
         assert getattr(labels, name) == getattr(spec.costs, name)

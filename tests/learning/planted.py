@@ -14,7 +14,7 @@ from market.costs import CostModel
 from registry.policy import DecisionPolicy
 
 NAMES = ("hint", "noise", "atr_pct", "atr_ratio", "realized_vol_288", "ema_9_21_diff", "oi_change", "rsi", "macd_hist")
-SPEC = BarrierSpec(horizon_bars=12, profit_atr=3.0, stop_atr=3.0, costs=CostModel())
+SPEC = BarrierSpec(horizon_bars=12, profit=3.0, stop=3.0, costs=CostModel())
 FIRST = 6_000_000
 CONTRACT = FeatureContract(
     names=NAMES,

@@ -55,7 +55,7 @@ def test_two_real_markets_train_end_to_end():
         inputs = assemble_inputs(grid, reference=reference, funding=funding, open_interest=None)
         block = compute_features(inputs, contract)
         histories.append(SymbolHistory(symbol=symbol, features=block, path=price_path(grid, funding)))
-    spec = BarrierSpec(horizon_bars=12, profit_atr=3.0, stop_atr=3.0)
+    spec = BarrierSpec(horizon_bars=12, profit=3.0, stop=3.0)
     panel = build_panel(histories, contract=contract, spec=spec)
     result = train(panel, contract, spec, tiny_config(min_train_bars=8 * 288), train_end_index=FIVE.index_of(END) - 288)
     scores = result.evaluation["strategies"]

@@ -17,7 +17,7 @@ from serving.store import write_bars
 
 FIVE = Timeframe.parse("5m")
 FIRST = 5_785_344
-SPEC = BarrierSpec(horizon_bars=6, profit_atr=2.0, stop_atr=2.0)
+SPEC = BarrierSpec(horizon_bars=6, profit=2.0, stop=2.0)
 POLICY = DecisionPolicy(thresholds=(0.4, 0.4), horizon_bars=6, supervisor_window=4, supervisor_min=2)
 
 
