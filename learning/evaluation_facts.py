@@ -73,6 +73,7 @@ def evaluation_facts(
             "rule": json.loads(panel.events.to_json()),
             "rows": int(panel.event.sum()),
             "valid_rows": len(panel),
+            "unresolved": int((panel.event & (panel.y == UNRESOLVED)).sum()),
         },
         "seed": config.seed,
         "devices": devices_used(config.models, config.device),
