@@ -95,9 +95,15 @@ def split_by_time(bar_index: Ints, label_end: Ints, *, later_share: float, gap_b
 
 
 def assert_no_overlap(
-    train_first: Ints, train_last: Ints, test_first: Ints, test_last: Ints, *, gap_bars: int = 0
+    train_first: Ints,
+    train_last: Ints,
+    test_first: Ints,
+    test_last: Ints,
+    *,
+    gap_bars: int = 0,
+    embargo_bars: int = 0,
 ) -> None:
-    """Raise ``LeakError`` if any training interval touches any test interval, or ends within the gap before one.
+    """Raise ``LeakError`` if any training interval touches a test interval, the gap before or the embargo after one.
 
     Intervals are closed: from the decision bar to the last bar the label looks at, as absolute bar indices.
     """
@@ -107,12 +113,13 @@ def assert_no_overlap(
     first = test_first[order]
     reach = np.maximum.accumulate(test_last[order])
     begun = np.searchsorted(first, train_last + gap_bars, side="right")
-    leaks = (begun > 0) & (reach[np.maximum(begun - 1, 0)] >= train_first)
+    leaks = (begun > 0) & (reach[np.maximum(begun - 1, 0)] + embargo_bars >= train_first)
     if leaks.any():
         row = int(np.argmax(leaks))
         raise LeakError(
             f"training row {row} looks at bars {int(train_first[row])} to {int(train_last[row])}"
-            f" (gap {gap_bars}), which {int(leaks.sum())} training rows share with the rows they are judged on",
+            f" (gap {gap_bars}, embargo {embargo_bars}), which {int(leaks.sum())} training rows share with the rows"
+            " they are judged on",
             why="a score on rows that training has seen means nothing",
             remedy="report this: every split is purged by label end, so it cannot come from settings",
         )
