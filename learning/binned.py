@@ -2,7 +2,7 @@
 
 Histogram trees read features as bin numbers. Bin edges are part of what a model knows, so they come from rows of the
 first training window alone, before its early-stopping slice and purged like it: no later value can move an edge, and
-all windows and trials share them. Edges are set on at most 200,000 of those rows, evenly spaced, unweighted.
+all windows and trials share them. Edges are set on at most 50,000 of those rows, evenly spaced, unweighted.
 
 LightGBM bins every row that is ever used once, one byte a value, and a window is a subset of that. XGBoost cannot take
 a subset of binned rows, so each window is binned again with the first window's edges, which saves it the search for
@@ -22,7 +22,7 @@ from market.candles import Floats, Ints
 __all__ = ["MAX_BIN", "BinnedPanel", "FitData", "Sample", "row_blocks"]
 
 MAX_BIN = 127
-_EDGE_ROWS = 200_000
+_EDGE_ROWS = 50_000
 _BLOCK = 32_768
 _LIGHTGBM_BINS = {
     "max_bin": MAX_BIN,
@@ -87,7 +87,8 @@ class BinnedPanel:
         at = np.searchsorted(rows, sample.rows)
         if sample.rows.size and not np.array_equal(rows[np.minimum(at, rows.size - 1)], sample.rows):
             raise ValueError("a sample holds rows that were not named when the panel was binned")
-        part = whole.subset(at.tolist())
+        part = whole.subset([])
+        part.used_indices = at.astype(np.int32)  # as an array: a list of them would outweigh the bins
         with self._locks["lightgbm"]:
             part.construct()
         part.set_label(self.data.y[sample.rows])

@@ -37,7 +37,7 @@ ModelKind = Literal["lightgbm", "xgboost", "logistic"]
 KINDS: tuple[ModelKind, ...] = ("lightgbm", "logistic", "xgboost")
 _WINDOW_BARS: dict[str, int] = {"lightgbm": 1, "logistic": 1, "xgboost": 1}
 """Bars each kind's predictor is given at once; a sequence model's entry is its window."""
-_CHUNK = 65_536
+_CHUNK = 8_192
 _Raw = Callable[[NDArray[np.float32]], NDArray[np.floating]]
 
 
