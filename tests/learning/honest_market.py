@@ -31,9 +31,9 @@ SPEC = BarrierSpec(horizon_bars=HORIZON, profit_atr=3.0, stop_atr=3.0, costs=Cos
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """Given a market's ``edge``: what happens in each state -1, 0, 1 (rows).
+    """Given a market's ``edge``: what happens in each of the four states (rows).
 
-    ``classes (3, 3)`` probabilities of HOLD, BUY, SELL; ``net (3, 2)`` mean net of a long and a short; ``skill`` nats
+    ``classes (4, 3)`` probabilities of HOLD, BUY, SELL; ``net (4, 2)`` mean net of a long and a short; ``skill`` nats
     that the best forecast gains on class shares.
     """
 
@@ -55,13 +55,13 @@ def truth(edge: float) -> Truth:
     panel = market_panel(edge=edge, seed=0, bars=400_000, symbols=1)
     known = panel.y >= 0
     at = state_of(panel)[known]
-    joint = np.zeros((3, 3))
-    np.add.at(joint, (at + 1, panel.y[known]), 1.0)
+    joint = np.zeros((4, 3))
+    np.add.at(joint, (at, panel.y[known]), 1.0)
     joint /= joint.sum()
     alone = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
     return Truth(
         classes=joint / joint.sum(axis=1, keepdims=True),
-        net=np.stack([panel.net[known][at == state].mean(axis=0) for state in (-1, 0, 1)]),
+        net=np.stack([panel.net[known][at == state].mean(axis=0) for state in range(4)]),
         skill=float((joint * np.log(joint / alone)).sum()),
     )
 
@@ -73,12 +73,8 @@ def small_config(**changes: object) -> TrainingConfig:
 
 
 def state_of(panel: Panel) -> np.ndarray:
-    """``(N,)`` -1, 0 or 1: where the next returns of each row lean."""
-    return _state(panel.X[:, 0], panel.X[:, 1]).astype(np.int64)
-
-
-def _state(lean: np.ndarray, tilt: np.ndarray) -> np.ndarray:
-    return lean * (1.0 + tilt) / 2.0
+    """``(N,)`` 0 to 3: the two switches of each row as one number."""
+    return (2 * (panel.X[:, 0] > 0) + (panel.X[:, 1] > 0)).astype(np.int64)
 
 
 def _switch(rng: np.random.Generator, bars: int) -> np.ndarray:
@@ -89,7 +85,7 @@ def _switch(rng: np.random.Generator, bars: int) -> np.ndarray:
 
 def _history(symbol: str, rng: np.random.Generator, bars: int, edge: float) -> SymbolHistory:
     lean, tilt = _switch(rng, bars), _switch(rng, bars)
-    drift = np.concatenate(([0.0], edge * _state(lean, tilt)[:-1]))
+    drift = np.concatenate(([0.0], edge * (lean * (tilt > 0))[:-1]))
     steps = SIGMA * (rng.standard_normal(bars) + drift)
     log_close = np.cumsum(steps)
     close = 100.0 * np.exp(log_close)

@@ -5,7 +5,7 @@ fitted on, decided by the serving decision and paired by ``shadow_skill``, and t
 no matter of statistics (hashes, a fresh process, coverage) is granted.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -25,7 +25,6 @@ from registry.predictors import ensemble_mean, load_predictor, predict_all
 from tasks.shadow_evidence import ShadowRows, restored_skill, shadow_skill
 from tasks.training_evidence import training_evidence
 from tests.learning.honest_market import CONTRACT, HORIZON, NAMES, SPEC, market_panel, small_config
-from tests.learning.planted import FIRST
 
 SHADOW_BARS = 700
 FIVE = Timeframe(CONTRACT.timeframe_ms)
@@ -53,10 +52,16 @@ class Judged:
 
 
 @cache
-def judged_market(*, edge: float, seed: int, bars: int = 3400, symbols: int = 3, cheap: bool = False) -> Judged:
-    """A market of these numbers, trained on and judged once per process; ``cheap`` makes trades nearly free."""
-    costs = CostModel(taker_fee_bps=0.5, slippage_bps=0.1) if cheap else SPEC.costs
-    return judge(market_panel(edge=edge, seed=seed, bars=bars, symbols=symbols, costs=costs))
+def edge_market(seed: int, edge: float = 0.6) -> Judged:
+    """Three markets with an edge, ten days and two of shadow: trained and judged once a process."""
+    return judge(market_panel(edge=edge, seed=seed, bars=3400, symbols=3))
+
+
+@cache
+def noise_market(seed: int) -> Judged:
+    """Two markets without an edge; from seed 10 on trades are nearly free, so that costs do not help to refuse."""
+    costs = CostModel(taker_fee_bps=0.5, slippage_bps=0.1) if seed >= 10 else SPEC.costs
+    return judge(market_panel(edge=0.0, seed=seed, bars=3400, symbols=2, costs=costs))
 
 
 def trained(panel: Panel, **changes: object) -> TrainingResult:

@@ -9,7 +9,7 @@ from learning.metrics import log_loss_rows
 from learning.significance import bar_series
 from registry.calibration import log_probabilities
 from tests.learning.honest_market import FIRST, HORIZON, market_panel, state_of, truth
-from tests.learning.honest_runs import judged_market
+from tests.learning.honest_runs import edge_market, noise_market
 
 EDGE = 0.6
 SEEDS = range(12)
@@ -18,13 +18,13 @@ SEEDS = range(12)
 @pytest.fixture(scope="module")
 def found():
     """Twelve markets with the same edge."""
-    return [judged_market(edge=EDGE, seed=seed) for seed in SEEDS]
+    return [edge_market(seed) for seed in SEEDS]
 
 
 @pytest.fixture(scope="module")
 def nothing():
     """Ten markets without an edge."""
-    return [judged_market(edge=0.0, seed=seed, symbols=2) for seed in range(10)]
+    return [noise_market(seed) for seed in range(10)]
 
 
 def rows_of(one):
@@ -41,7 +41,7 @@ def true_skill(one, edge):
     """Nats a bar that these very forecasts gain on class shares, by the market's own probabilities."""
     scored = one.result.scored
     gained = log_probabilities(scored.ensemble) - log_probabilities(scored.climatology)
-    chances = truth(edge).classes[state_of(one.panel)[rows_of(one)] + 1]
+    chances = truth(edge).classes[state_of(one.panel)[rows_of(one)]]
     return bar_series((chances * gained).sum(axis=1), bar_index=scored.bar_index).mean
 
 
@@ -95,7 +95,7 @@ def test_the_mean_net_of_trades_covers_its_true_size(found):
         done = trades.resolved
         rows = (trades.bar_index[done] - FIRST) * len(one.panel.symbols) + trades.symbol_id[done]
         column = (trades.side[done] < 0).astype(np.int64)
-        expected = bar_series(net[state_of(one.panel)[rows] + 1, column], bar_index=trades.bar_index[done]).mean
+        expected = bar_series(net[state_of(one.panel)[rows], column], bar_index=trades.bar_index[done]).mean
         series = bar_series(trades.net[done], bar_index=trades.bar_index[done])
         got = block_bootstrap_mean(series, horizon_bars=HORIZON, seed=1)
         covered += got.low <= expected <= got.high
@@ -105,7 +105,7 @@ def test_the_mean_net_of_trades_covers_its_true_size(found):
 
 def test_a_larger_edge_is_found_to_be_larger(found):
     """Two thirds of the edge give less skill, by the truth and by what is found."""
-    smaller = judged_market(edge=0.4, seed=0)
+    smaller = edge_market(0, 0.4)
     assert truth(0.4).skill < truth(EDGE).skill
     assert interval(smaller)[0] < np.mean([interval(one)[0] for one in found])
 
@@ -115,11 +115,11 @@ def test_the_known_market_is_what_it_says():
     panel, known = market_panel(edge=EDGE, seed=99, bars=100_000, symbols=1), truth(EDGE)
     resolved = panel.y >= 0
     at, y = state_of(panel)[resolved], panel.y[resolved]
-    for state in (-1, 0, 1):
+    for state in range(4):
         shares = np.bincount(y[at == state], minlength=3) / (at == state).sum()
-        np.testing.assert_allclose(shares, known.classes[state + 1], atol=0.02)
-        np.testing.assert_allclose(panel.net[resolved][at == state].mean(axis=0), known.net[state + 1], atol=2e-4)
-    gain = log_probabilities(known.classes[at + 1])[np.arange(y.size), y] + log_loss_rows(
+        np.testing.assert_allclose(shares, known.classes[state], atol=0.02)
+        np.testing.assert_allclose(panel.net[resolved][at == state].mean(axis=0), known.net[state], atol=2e-4)
+    gain = log_probabilities(known.classes[at])[np.arange(y.size), y] + log_loss_rows(
         np.broadcast_to(np.bincount(y, minlength=3) / y.size, (y.size, 3)), y
     )
     assert gain.mean() == pytest.approx(known.skill, abs=0.006)

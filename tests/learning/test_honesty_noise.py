@@ -3,21 +3,21 @@
 import pytest
 from scipy.stats import binom
 
-from tests.learning.honest_runs import judged_market
+from tests.learning.honest_runs import edge_market, noise_market
 
-PAID, CHEAP = range(10), range(10, 22)
+SEEDS, NEARLY_FREE = range(22), range(10, 22)
 
 
 @pytest.fixture(scope="module")
 def noise():
     """Twenty-two markets without any edge; in twelve trades are nearly free, so that costs do not help to refuse."""
-    return {seed: judged_market(edge=0.0, seed=seed, symbols=2, cheap=seed in CHEAP) for seed in (*PAID, *CHEAP)}
+    return {seed: noise_market(seed) for seed in SEEDS}
 
 
 @pytest.fixture(scope="module")
 def edges():
     """Three markets with a large real edge, costs paid in full."""
-    return {seed: judged_market(edge=0.6, seed=seed) for seed in range(3)}
+    return {seed: edge_market(seed) for seed in range(3)}
 
 
 def test_pure_noise_is_refused_every_time(noise):
@@ -40,7 +40,7 @@ def test_each_gate_of_skill_lets_noise_through_no_more_often_than_it_says(noise,
 
 def test_nearly_free_trades_do_not_promote_noise(noise):
     """Where costs take nothing, some trading gates are passed by luck, and skill still refuses."""
-    cheap = [noise[seed] for seed in CHEAP]
+    cheap = [noise[seed] for seed in NEARLY_FREE]
     assert any("shadow_sharpe_min" not in one.failed for one in cheap), "luck must have had its chance"
     assert all({"skill_climatology_min", "deflated_sharpe_min"} & one.failed for one in cheap)
 
