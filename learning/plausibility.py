@@ -73,7 +73,8 @@ def restored_plausibility(stored: Mapping[str, Any] | None) -> Plausibility | No
     """What was stored as JSON, where NaN had to become null; None for a training that did not measure it."""
     if stored is None:
         return None
-    return Plausibility(**{name: nan if value is None else value for name, value in stored.items()})
+    values: dict[str, Any] = {name: nan if value is None else value for name, value in stored.items()}
+    return Plausibility(**values)
 
 
 def _seen_share(result: TrainingResult, panel: Panel, *, width: int) -> float:

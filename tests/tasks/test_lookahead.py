@@ -9,6 +9,7 @@ from infra.block_cache import BlockCache
 from learning.errors import LeakError
 from tasks.histories import load_histories
 from tasks.lookahead import require_causal
+from tasks.training import training_panel, training_request
 from tasks.windows import current_window
 from tests.tasks.conftest import SYMBOLS
 
@@ -50,6 +51,18 @@ def test_a_feature_that_holds_the_next_return_is_refused_by_name(app, window, hi
     leaking = [histories[0], spoilt(histories[1], window, "roc", ahead)]
     with pytest.raises(LeakError, match=rf"{SYMBOLS[1]} at bar \d+: roc of 1 differing features changes when the bars"):
         require_causal(app.lake, leaking, window.contract)
+
+
+def test_a_training_does_not_begin_with_such_a_feature(app, window, histories, monkeypatch):
+    """The check stands in the way of every training, before its panel is made."""
+    close = histories[1].path.close
+    ahead = np.append(np.diff(close) / close[:-1], np.nan)
+    leaking = [histories[0], spoilt(histories[1], window, "roc", ahead)]
+    monkeypatch.setattr("tasks.training.load_histories", lambda *_, **__: leaking)
+    with pytest.raises(LeakError, match="roc of 1 differing features"):
+        training_panel(app, training_request(app))
+    monkeypatch.setattr("tasks.training.load_histories", lambda *_, **__: histories)
+    assert len(training_panel(app, training_request(app))) > 1000
 
 
 def test_a_feature_scaled_by_the_whole_history_is_refused(app, window, histories):
