@@ -60,7 +60,7 @@ def edge_market(seed: int, edge: float = 0.6) -> Judged:
 @cache
 def noise_market(seed: int) -> Judged:
     """Two markets without an edge; from seed 10 on trades are nearly free, so that costs do not help to refuse."""
-    costs = CostModel(taker_fee_bps=0.5, slippage_bps=0.1) if seed >= 10 else SPEC.costs
+    costs = CostModel(taker_fee_bps=1.0, slippage_bps=0.2) if seed >= 10 else SPEC.costs
     return judge(market_panel(edge=0.0, seed=seed, bars=3400, symbols=2, costs=costs))
 
 
