@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from math import nan
 from typing import Any
 
-import numpy as np
-
+from learning.climatology import Climatology
 from learning.metrics import log_loss
 from learning.panel import Panel
 from learning.training import TrainingResult
 from market.candles import Floats
 from registry.predictors import ensemble_mean, load_predictor, predict_all
+from registry.sides import restrict_to_sides
 
 __all__ = ["Plausibility", "leading_feature", "plausibility", "restored_plausibility"]
 
@@ -80,7 +80,6 @@ def restored_plausibility(stored: Mapping[str, Any] | None) -> Plausibility | No
 def _seen_share(result: TrainingResult, panel: Panel, *, width: int) -> float:
     rows = result.training_rows[:: -(-result.training_rows.size // _MOST_ROWS)]
     predictors = [load_predictor(part, result.scaler, width) for part in result.models]
-    p = ensemble_mean(predict_all(predictors, panel.X[rows]), result.weights)
-    y = panel.y[rows]
-    shares = np.bincount(y, minlength=3) / y.size
-    return 1.0 - log_loss(p, y) / log_loss(np.broadcast_to(shares, p.shape), y)
+    y, sides = panel.y[rows], panel.sides[rows]
+    p = ensemble_mean(restrict_to_sides(predict_all(predictors, panel.X[rows]), sides), result.weights)
+    return 1.0 - log_loss(p, y) / log_loss(Climatology.of(y, sides).forecast(sides), y)

@@ -11,6 +11,7 @@ from functools import cache
 import numpy as np
 
 from learning.backtest import decide, dense_market, dense_probabilities, trades_of
+from learning.climatology import Climatology
 from learning.gate_profiles import gate_profile
 from learning.gates import GateInputs, evaluate_gates, gates_verdict
 from learning.panel import Panel
@@ -118,8 +119,9 @@ def _shadow(panel: Panel, result: TrainingResult) -> tuple[ShadowEvidence | None
             y=panel.y[rows][known],
             ours=ensemble_mean(p, result.weights)[known],
             champion=np.full((int(known.sum()), 3), np.nan),
+            sides=panel.sides[rows][known],
         ),
-        climatology=np.array(result.evaluation["class_shares"]),
+        climatology=Climatology.from_values(result.evaluation["climatology"]),
         against_champion=False,
         horizon_bars=HORIZON,
         seed=7,

@@ -5,7 +5,9 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from learning.plausibility import Plausibility, leading_feature, restored_plausibility
+from learning.plausibility import Plausibility, leading_feature, plausibility, restored_plausibility
+from learning.training import train
+from tests.learning.planted import CONTRACT, FIRST, NAMES, SPEC, planted_panel, tiny_config
 
 
 def test_the_leading_feature_leads_in_every_window():
@@ -26,3 +28,13 @@ def test_it_comes_back_from_json_as_it_was():
     assert restored_plausibility(None) is None
     with pytest.raises(TypeError):
         restored_plausibility({"skill_share": 0.03})
+
+
+def test_where_one_side_is_open_it_is_measured_on_that_question():
+    """In meta mode the closed side has probability zero on seen rows as on unseen ones."""
+    panel = planted_panel(edge=1.0, mode="meta")
+    result = train(panel, CONTRACT, SPEC, tiny_config(threads=1), train_end_index=FIRST + 2800)
+    found = plausibility(result, panel, names=NAMES)
+    assert 0.0 < found.skill_share < 1.0
+    assert abs(found.overfit_gap) < 0.2
+    assert found.importance_feature == "hint"
