@@ -12,6 +12,7 @@ from typing import Literal
 
 from learning.gate_forms import at_least, at_most, number, yes_no
 from learning.gate_profiles import GateProfile
+from learning.plausibility import Plausibility
 from learning.shadow import ShadowEvidence
 from learning.trade_evidence import TradeEvidence
 from registry.cards import Gate
@@ -28,11 +29,12 @@ class GateInputs:
 
     ``coverage_min`` is the lowest share of bars present of any symbol. ``class_share_max`` is the largest share of
     one class among the outputs, ``confidence_std`` and ``confidence_spread`` (P90 - P10) describe the winning
-    probability. ``skill_*`` are paired log losses on walk-forward rows (``learning.shadow.paired_evidence``);
-    ``skill_vs_champion`` is asked only when it is given, because a champion trained on those rows cannot be judged
-    on them: its fair trial is the shadow. ``shadow_reference`` names whom the shadow was paired against;
-    ``champion_hash`` None means there is no champion; ``champion_stale`` (expired or drifted) lets a challenger
-    that is not worse replace it. ``target`` is the serving mode.
+    probability. ``plausibility`` says whether it is too good to be true. ``skill_*`` are paired log losses on
+    walk-forward rows (``learning.shadow.paired_evidence``); ``skill_vs_champion`` is asked only when it is given,
+    because a champion trained on those rows cannot be judged on them: its fair trial is the shadow.
+    ``shadow_reference`` names whom the shadow was paired against; ``champion_hash`` None means there is no champion;
+    ``champion_stale`` (expired or drifted) lets a challenger that is
+    not worse replace it. ``target`` is the serving mode.
     """
 
     synthetic: bool
@@ -49,6 +51,7 @@ class GateInputs:
     skill_vs_logistic: ShadowEvidence | None
     skill_vs_champion: ShadowEvidence | None = None
     calibration_slope: float | None
+    plausibility: Plausibility | None
     deflated_sharpe: float | None
     trials: int
     pbo: float | None = None
@@ -68,6 +71,7 @@ def evaluate_gates(inputs: GateInputs, profile: GateProfile) -> tuple[Gate, ...]
         at_least(profile, "coverage_min", inputs.coverage_min, "The thinnest symbol has {:.2%} of its bars"),
         *_output(inputs, profile),
         *_skill(inputs, profile),
+        *_plausible(inputs.plausibility, profile),
         *_selection(inputs, profile),
         *_trades("walk_forward", "Walk-forward", inputs.walk_forward_trades, profile),
         *_shadow(inputs, profile),
@@ -127,6 +131,34 @@ def _skill(inputs: GateInputs, profile: GateProfile) -> tuple[Gate | None, ...]:
         _interval_gate(profile, "skill_champion_min", champion, "the champion") if champion is not None else None,
         at_least(profile, "calibration_slope_min", slope, text),
         at_most(profile, "calibration_slope_max", slope, text),
+    )
+
+
+def _plausible(found: Plausibility | None, profile: GateProfile) -> tuple[Gate | None, ...]:
+    """What a leak or a memory drives up; beyond these limits somebody has to look before anything is promoted."""
+    skill = None if found is None else found.skill_share
+    share = None if found is None else found.importance_share
+    gap = None if found is None else found.overfit_gap
+    leader = "one feature" if found is None else found.importance_feature
+    return (
+        at_most(
+            profile,
+            "skill_share_max",
+            skill,
+            "Walk-forward explains {:.1%} of the log loss of class shares; beyond its limit look for a leak",
+        ),
+        at_most(
+            profile,
+            "importance_share_max",
+            share,
+            f"In every window {leader} holds {{:.0%}} of the gain or more; beyond its limit look for a leak",
+        ),
+        at_most(
+            profile,
+            "overfit_gap_max",
+            gap,
+            "Of its own training rows it explains {:+.1%} of the log loss more than of rows it had not seen",
+        ),
     )
 
 

@@ -19,6 +19,7 @@ from infra.tables import training_runs
 from learning.climatology import Climatology
 from learning.gate_profiles import GateProfile, gate_profile
 from learning.gates import GateInputs, evaluate_gates, gates_verdict
+from learning.plausibility import restored_plausibility
 from learning.trade_evidence import TradeEvidence
 from market.errors import LockstepError
 from market.timeframe import DAY_MS
@@ -140,6 +141,7 @@ def _judge(app: App, challenger: ServedBundle, champion_hash: str | None) -> Dec
         skill_vs_climatology=restored_skill(evidence["skill"]["climatology"]),
         skill_vs_logistic=restored_skill(evidence["skill"]["logistic"]),
         calibration_slope=run["evaluation"]["calibration_slope"],
+        plausibility=restored_plausibility(evidence.get("plausibility")),
         deflated_sharpe=evidence["deflated_sharpe"]["probability"],
         trials=evidence["trials"],
         pbo=evidence["pbo"]["pbo"],

@@ -8,7 +8,7 @@ in the same bundle.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from infra.scratch import scratch_directory
 from infra.tables import snapshots, training_runs, trials
 from learning.device import require_device
 from learning.panel import Panel, SymbolHistory, build_panel
+from learning.plausibility import plausibility
 from learning.training import TrainingResult, train
 from market.timeframe import DAY_MS
 from registry.bundle_parts import BundleParts
@@ -36,10 +37,11 @@ from registry.reference import ReferenceDistributions, reference_distributions
 from registry.seal import seal
 from registry.verify import fresh_process_check
 from tasks.histories import load_histories, load_inputs
+from tasks.lookahead import require_causal
 from tasks.plan import barrier_spec, config_facts, event_rule, training_config
 from tasks.progress import report
 from tasks.stores import block_cache, bundle_cache, model_store
-from tasks.training_evidence import ledger_rows, training_evidence
+from tasks.training_evidence import json_ready, ledger_rows, training_evidence
 from tasks.windows import Window, current_window
 
 __all__ = ["TrainingRequest", "train_and_register", "training_panel", "training_request"]
@@ -139,6 +141,7 @@ def training_panel(app: App, request: TrainingRequest) -> Panel:
         end_index=window.stretches.train_end,
         cache=block_cache(app),
     )
+    require_causal(app.lake, histories, window.contract)
     members = [_while_member(one, window) for one in histories]
     spec, events = barrier_spec(app.settings), event_rule(app.settings)
     return build_panel(members, contract=window.contract, spec=spec, events=events)
@@ -174,6 +177,7 @@ def _train(app: App, request: TrainingRequest) -> _Trained:
     )
     evidence["training_rows"] = int(result.training_rows.size)
     evidence["panel_rows"] = int(panel.y.size)
+    evidence["plausibility"] = json_ready(asdict(plausibility(result, panel, names=window.contract.names)))
     reference = reference_distributions(panel.X[result.training_rows], result.scored.ensemble)
     return _Trained(result=result, evidence=evidence, reference=reference)
 

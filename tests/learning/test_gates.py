@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from learning.errors import EvidenceError
 from learning.gate_profiles import PROFILE_NAMES, THRESHOLDS, gate_profile
 from learning.gates import GateInputs, evaluate_gates, gates_verdict
+from learning.plausibility import Plausibility
 from learning.shadow import ShadowEvidence
 from learning.trade_evidence import TradeEvidence
 from registry.cards import DecisionCard, Gate
@@ -61,6 +62,18 @@ def traded(**changes: object) -> TradeEvidence:
     return TradeEvidence(**{**facts, **changes})
 
 
+def plausible(**changes: object) -> Plausibility:
+    """A little skill, a little overfitting, and no feature that carries everything."""
+    facts = {
+        "skill_share": 0.03,
+        "seen_share": 0.12,
+        "overfit_gap": 0.09,
+        "importance_share": 0.4,
+        "importance_feature": "roc",
+    }
+    return Plausibility(**{**facts, **changes})
+
+
 def good(**changes: object) -> GateInputs:
     """A challenger that passes everything while there is no champion."""
     inputs = GateInputs(
@@ -75,6 +88,7 @@ def good(**changes: object) -> GateInputs:
         skill_vs_climatology=paired(),
         skill_vs_logistic=paired(0.012),
         calibration_slope=1.02,
+        plausibility=plausible(),
         deflated_sharpe=0.98,
         trials=12,
         pbo=0.05,
@@ -130,6 +144,9 @@ def test_a_good_challenger_is_promoted(profile, inputs):
         ({"skill_vs_champion": paired(-0.02)}, {"skill_champion_min"}),
         ({"calibration_slope": 0.4}, {"calibration_slope_min"}),
         ({"calibration_slope": 2.5}, {"calibration_slope_max"}),
+        ({"plausibility": plausible(skill_share=0.21)}, {"skill_share_max"}),
+        ({"plausibility": plausible(importance_share=0.91)}, {"importance_share_max"}),
+        ({"plausibility": plausible(overfit_gap=0.26)}, {"overfit_gap_max"}),
         ({"deflated_sharpe": 0.89}, {"deflated_sharpe_min"}),
         ({"walk_forward_trades": traded(trades=49)}, {"walk_forward_trades_min"}),
         ({"walk_forward_trades": traded(sharpe=-0.1)}, {"walk_forward_sharpe_min"}),
