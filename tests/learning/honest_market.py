@@ -26,7 +26,7 @@ SIGMA = 0.002
 THROW = 0.25
 NAMES = ("lean", "tilt", "last_return", "slow_noise", "atr_pct", "atr_ratio", "realized_vol_288", "ema_9_21_diff")
 CONTRACT = replace(PLANTED, names=NAMES, nan_allowed=())
-SPEC = BarrierSpec(horizon_bars=HORIZON, profit_atr=3.0, stop_atr=3.0, costs=CostModel())
+SPEC = BarrierSpec(horizon_bars=HORIZON, profit=3.0, stop=3.0, costs=CostModel())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
