@@ -59,15 +59,19 @@ def load_histories(
     cache: BlockCache,
     counts: BlockCounts | None = None,
 ) -> list[SymbolHistory]:
-    """Features and price paths of each symbol over the bars ``[first_index, end_index)``."""
+    """Features and price paths of each symbol over the bars ``[first_index, end_index)``.
+
+    What is loaded before them is warm-up alone: a row there would begin its recursions later than it does when served.
+    """
     counts = counts or BlockCounts()
     timeframe = Timeframe(contract.timeframe_ms)
     histories = []
     for done, symbol in enumerate(symbols):
         report("features", done, len(symbols))
         (inputs,) = load_inputs(lake, (symbol,), contract, first_index=first_index, end_index=end_index)
-        features = cached_features(inputs, contract, cache=cache, counts=counts)
-        path = known_path(lake, symbol, timeframe, first_index=inputs.first_index, end_index=end_index)
+        start = max(first_index, inputs.first_index)
+        features = cached_features(inputs, contract, first_index=start, cache=cache, counts=counts)
+        path = known_path(lake, symbol, timeframe, first_index=start, end_index=end_index)
         assert path is not None  # the inputs came from the same bars
         histories.append(SymbolHistory(symbol=symbol, features=features, path=path))
     report("features", len(symbols), len(symbols))
@@ -75,12 +79,17 @@ def load_histories(
 
 
 def cached_features(
-    inputs: BarInputs, contract: FeatureContract, *, cache: BlockCache, counts: BlockCounts
+    inputs: BarInputs,
+    contract: FeatureContract,
+    *,
+    cache: BlockCache,
+    counts: BlockCounts,
+    first_index: int | None = None,
 ) -> FeatureBlock:
-    """Features of all bars of ``inputs``, block by block; each finished block is computed once."""
+    """Features of the bars of ``inputs`` from ``first_index`` on (None: all); each finished block is computed once."""
     values, reasons = [], []
     block = contract.block_bars
-    start = inputs.first_index
+    begun = start = inputs.first_index if first_index is None else first_index
     while start < inputs.end_index:
         end = min((start // block + 1) * block, inputs.end_index)
         found = _one_block(inputs, contract, start=start, end=end, cache=cache, counts=counts)
@@ -89,7 +98,7 @@ def cached_features(
         start = end
     return FeatureBlock(
         symbol=inputs.symbol,
-        first_index=inputs.first_index,
+        first_index=begun,
         values=np.concatenate(values),
         reason=np.concatenate(reasons),
     )

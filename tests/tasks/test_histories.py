@@ -82,3 +82,17 @@ def test_histories_hold_features_and_prices_of_the_same_bars(app, window, tmp_pa
     for one in histories:
         assert one.features.first_index + one.features.reason.size == end
         assert one.path.first_index == one.features.first_index
+
+
+def test_a_history_cut_in_its_middle_has_the_bytes_of_the_whole(app, window, tmp_path):
+    """Rows begin where they were asked for, wherever in a block that is, and are those that serving would make."""
+    end, cache = window.stretches.train_end, BlockCache(tmp_path)
+    asked = {"contract": window.contract, "end_index": end, "cache": cache}
+    (whole,) = load_histories(app.lake, SYMBOLS[:1], first_index=window.stretches.first, **asked)
+    cut = (window.stretches.first + end) // 2 + 7
+    (part,) = load_histories(app.lake, SYMBOLS[:1], first_index=cut, **asked)
+    assert (part.features.first_index, part.path.first_index) == (cut, cut)
+    rows = slice(cut - whole.features.first_index, None)
+    assert part.features.values.tobytes() == whole.features.values[rows].tobytes()
+    assert np.array_equal(part.features.reason, whole.features.reason[rows])
+    assert (part.features.reason == 0).any()
