@@ -29,6 +29,8 @@ RESULT_KEYS: dict[str, str] = {
     "first), `findings`, `venue`, and with --heal `healed` (`healed_gaps`, `healed_bars`, `open_gaps`, `new_rows`, "
     "`not_of_this_venue`, `failed`, `incomplete`)",
     "train": "`bundle_hash`, `version`, `model_name`, `snapshot_id`, `key`, `evaluation`, `trained_now`",
+    "trials": "`snapshots` (each `snapshot_id`, `symbols`, `first_ms`, `last_ms`, `synthetic`, `counted`, `states`, "
+    "`trials`)",
     "shadow": "`challenger_version`, `champion_version`, `bars`, `already_served`, `predictions`, `opened`, `closed`, "
     "`outcomes_resolved`, `outcomes_waiting`, `errors`",
     "promote": "`verdict`, `reason`, `promoted`, `gates`, `card_id`, `bundle_hash`, `version`, `champion_hash`",

@@ -13,7 +13,12 @@ __all__ = ["train"]
 
 @flow(name="train", flow_run_name="train")
 def train(
-    home: str, symbols: list[str] | None = None, days: int | None = None, mode: Mode | None = None
+    home: str,
+    symbols: list[str] | None = None,
+    days: int | None = None,
+    mode: Mode | None = None,
+    trials: int | None = None,
+    minutes: float | None = None,
 ) -> dict[str, object]:
     """Train on the home's training stretch, once per data and settings.
 
@@ -22,8 +27,11 @@ def train(
         symbols: Markets to train on, in any spelling; none takes those of the settings.
         days: Newest days before the shadow stretch to train on; none takes the settings'.
         mode: direction or meta (the primary rule names the side); none takes the settings'.
+        trials: Tuning trials a kind of model, inside the first training window; none takes the settings'.
+        minutes: Most minutes to tune; none takes the settings'.
     """
-    run = train_and_register(home, chosen_settings(symbols=symbols, days=days, mode=mode))
+    chosen = chosen_settings(symbols=symbols, days=days, mode=mode, trials=trials, minutes=minutes)
+    run = train_and_register(home, chosen)
     evaluation = run["evaluation"]
     if isinstance(evaluation, Mapping):
         rows = [{"strategy": name, **scores} for name, scores in evaluation["strategies"].items()]

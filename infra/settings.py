@@ -44,6 +44,7 @@ from infra.settings_groups import (
     SettingsGroup,
     ShadowSettings,
     TrainingSettings,
+    TuningSettings,
     UniverseSettings,
 )
 
@@ -78,6 +79,7 @@ class Settings(BaseSettings):
     labels: LabelSettings = LabelSettings()
     events: EventSettings = EventSettings()
     training: TrainingSettings = TrainingSettings()
+    tuning: TuningSettings = TuningSettings()
     ensemble: EnsembleSettings = EnsembleSettings()
     decision: DecisionSettings = DecisionSettings()
     gates: GateSettings = GateSettings()

@@ -31,6 +31,7 @@ __all__ = [
     "SettingsGroup",
     "ShadowSettings",
     "TrainingSettings",
+    "TuningSettings",
     "UniverseSettings",
 ]
 
@@ -256,6 +257,34 @@ class TrainingSettings(SettingsGroup):
     xgboost_subsample: float = Field(default=1.0, gt=0, le=1, description="Share of rows one XGBoost tree sees")
     xgboost_l2: float = Field(default=1.0, ge=0, le=1e6, description="L2 penalty of XGBoost leaves")
     logistic_c: float = Field(default=0.1, gt=0, le=1e6, description="Inverse regularisation of the logistic model")
+
+
+class TuningSettings(SettingsGroup):
+    """How hyper-parameters are searched inside training windows, before anything is judged."""
+
+    trials: int = Field(
+        default=0, ge=0, le=10_000, description="Finished trials a kind of model and window; 0 does not tune"
+    )
+    minutes: float = Field(
+        default=0,
+        ge=0,
+        le=100_000,
+        description="Most minutes a window is tuned; reruns may differ; 0: no limit",
+    )
+    windows: Literal["first", "each"] = Field(
+        default="first", description="Tune inside the first training window for all, or inside each for itself"
+    )
+    groups: int = Field(default=4, ge=2, le=20, description="Groups in time of the inner cross-validation")
+    test_groups: int = Field(default=1, ge=1, le=19, description="Groups judged at once in an inner split")
+    max_rows: int = Field(
+        default=30_000, ge=500, le=100_000_000, description="Rows of a study; more are thinned evenly in time"
+    )
+
+    @model_validator(mode="after")
+    def _groups_left(self) -> Self:
+        if self.test_groups >= self.groups:
+            raise ValueError("test_groups must be less than groups: at least one group has to train")
+        return self
 
 
 class EnsembleSettings(SettingsGroup):

@@ -223,11 +223,12 @@ trials = Table(
     _column("snapshot_id", Text),
     _column("run_key", Text),
     _column("name", Text),
+    Column("state", Text, nullable=False, server_default="complete"),
     _column("params", JSONB),
     _column("metrics", JSONB),
     _at("created_at"),
     UniqueConstraint("run_key", "name"),
-    comment="Every configuration ever tried; deflated Sharpe and PBO count these rows",
+    comment="Every configuration ever tried; deflated Sharpe counts those that did not fail",
 )
 
 bundles = Table(

@@ -7,7 +7,7 @@ keeps this process's cores busy; another runner sends ``FitJob`` values to other
 same with the same bytes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,6 +21,7 @@ from learning.climatology import Climatology, class_shares
 from learning.config import TrainingConfig
 from learning.errors import HistoryError, LabelError
 from learning.panel import Panel
+from learning.search_space import Params, with_params
 from learning.trainers import TRAINERS, Fitted, fit_model, fit_scaler
 from learning.walk_forward import split_by_time
 from learning.weights import average_uniqueness, class_weights, time_decay, with_mean_one
@@ -91,11 +92,19 @@ class WindowModels:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FitWork:
-    """Everything the jobs of one training need; the same in whatever process they run."""
+    """Everything the jobs of one training need; the same in whatever process they run.
+
+    ``replaced`` holds, per window, the fields of ``config`` that were tuned for a kind of model.
+    """
 
     binned: BinnedPanel
     windows: tuple[TrainingWindow, ...]
     config: TrainingConfig
+    replaced: tuple[Mapping[ModelKind, Params], ...]
+
+    def config_of(self, job: "FitJob") -> TrainingConfig:
+        """The configuration of one job: tuned values replace the defaults of its kind."""
+        return with_params(self.config, self.replaced[job.window].get(job.kind, {}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,8 +178,11 @@ def fit_windows(
     config: TrainingConfig,
     on_model: OnModel,
     run_jobs: RunJobs | None = None,
+    replaced: Sequence[Mapping[ModelKind, Params]] | None = None,
 ) -> tuple[WindowModels, ...]:
     """Fit every model of every window, the longest work first, in this process's threads unless told otherwise.
+
+    ``replaced`` holds tuned fields of the configuration, per window and kind.
 
     ``windows`` are in order of time: bin edges come from the first one's early rows. Call it inside
     ``one_blas_thread``.
@@ -183,7 +195,8 @@ def fit_windows(
         rows=np.unique(np.concatenate([window.rows for window in windows])),
         edge_rows=windows[0].rows[windows[0].early],
     )
-    work = FitWork(binned=BinnedPanel(data), windows=tuple(windows), config=config)
+    tuned = tuple(replaced or [{}] * len(windows))
+    work = FitWork(binned=BinnedPanel(data), windows=tuple(windows), config=config, replaced=tuned)
     jobs = [FitJob(window=w, kind=kind) for w in range(len(windows)) for kind in config.models]
     jobs.sort(key=lambda job: -windows[job.window].rows.size)
     results = (run_jobs or run_in_threads)(work, jobs, on_model)
@@ -217,8 +230,9 @@ def run_job(work: FitWork, job: FitJob) -> FitResult:
     window, data = work.windows[job.window], work.binned.data
     everything, nothing = np.arange(window.rows.size), np.zeros(0, dtype=np.int64)
     fit, stop = (window.early, window.late) if TRAINERS[job.kind].stops_early else (everything, nothing)
+    config = work.config_of(job)
     fitted = fit_model(
-        work.binned, job.kind, window.sample(fit), window.sample(stop), scaler=window.scaler, config=work.config
+        work.binned, job.kind, window.sample(fit), window.sample(stop), scaler=window.scaler, config=config
     )
     raw = load_predictor(fitted.part, window.scaler, len(data.names)).predict(data.X[window.predict])
     return FitResult(job=job, fitted=fitted, raw=raw)

@@ -7,7 +7,7 @@ be judged on bars from ``train_end_index`` on that nothing here has seen. Equal 
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import perf_counter
@@ -25,6 +25,7 @@ from learning.fold_models import RunJobs, TrainingWindow, WindowModels, fit_wind
 from learning.labels import UNRESOLVED
 from learning.metrics import Reliability, reliability
 from learning.panel import Panel, known_by
+from learning.tuning import Tuning, WindowTuning, tuning_facts
 from learning.walk_forward import Fold, WalkForward, training_rows, walk_forward
 from market.barriers import BarrierSpec
 from market.candles import Floats, Ints
@@ -70,10 +71,12 @@ def train(
     train_end_index: int,
     on_progress: OnProgress = silent,
     run_jobs: RunJobs | None = None,
+    tuning: Tuning | None = None,
 ) -> TrainingResult:
     """Train, evaluate out of fold and fit the final models on what was known when ``train_end_index`` opened.
 
-    ``run_jobs`` fits the models elsewhere than in this process's threads, and changes no byte. Raises ``HistoryError``
+    ``run_jobs`` fits the models elsewhere than in this process's threads, and changes no byte; ``tuning`` searches
+    hyper-parameters inside training windows first. Raises ``HistoryError``
     when the history is too short, ``LabelError`` for a window without enough of a class.
     """
     _require_scorable(config)
@@ -88,7 +91,9 @@ def train(
     )
     with one_blas_thread():
         folds = run.folds()
-        windows = run.fit(folds)
+        prepared = run.prepare(folds)
+        tuned = run.tune(prepared, tuning)
+        windows = run.fit(prepared, tuned)
         oof = OutOfFold(
             rows=np.concatenate([fold.test_rows for fold in folds]),
             raw=np.concatenate([window.raw for window in windows[:-1]], axis=1),
@@ -96,7 +101,7 @@ def train(
         )
         scored = run.score(folds, windows, oof)
         combination = run.combine(oof, before_index=train_end_index)
-        return run.result(folds, windows, scored, combination)
+        return run.result(folds, windows, tuned, scored, combination)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -147,9 +152,12 @@ class _Run:
         )
         return (*folds, final)
 
-    def fit(self, folds: tuple[Fold, ...]) -> tuple[WindowModels, ...]:
+    def prepare(self, folds: tuple[Fold, ...]) -> list[TrainingWindow]:
+        with self.timed("prepare"):
+            return [self._prepared(fold) for fold in folds]
+
+    def fit(self, windows: Sequence[TrainingWindow], tuned: Sequence[WindowTuning]) -> tuple[WindowModels, ...]:
         with self.timed("fit"):
-            windows = [self._prepared(fold) for fold in folds]
             return fit_windows(
                 self.panel,
                 windows,
@@ -157,7 +165,17 @@ class _Run:
                 config=self.config,
                 on_model=lambda done, total: self.report("fit", done, total),
                 run_jobs=self.run_jobs,
+                replaced=[{kind: one.params for kind, one in each.models.items()} for each in tuned],
             )
+
+    def tune(self, windows: Sequence[TrainingWindow], tuning: Tuning | None) -> tuple[WindowTuning, ...]:
+        """What was chosen for each window; nothing where nobody tunes."""
+        if tuning is None:
+            return (WindowTuning(models={}),) * len(windows)
+        with self.timed("tune"):
+            if tuning.windows == "first":
+                return (tuning.tune(self.panel, windows[0], 0),) * len(windows)
+            return tuple(tuning.tune(self.panel, one, k) for k, one in enumerate(windows))
 
     def _prepared(self, fold: Fold) -> TrainingWindow:
         return prepare_window(
@@ -198,6 +216,7 @@ class _Run:
         self,
         folds: tuple[Fold, ...],
         windows: tuple[WindowModels, ...],
+        tuned: Sequence[WindowTuning],
         scored: tuple[ScoredFold, ...],
         combination: Combination,
     ) -> TrainingResult:
@@ -208,7 +227,7 @@ class _Run:
             )
             facts = evaluation_facts(
                 self.panel, folds[:-1], windows, scored, combination, judged, compared, config=self.config
-            )
+            ) | {"tuning": tuning_facts(tuned)}
         final = windows[-1]
         parts = zip(final.fitted, combination.calibrations, strict=True)
         return TrainingResult(

@@ -13,8 +13,10 @@ from features.contract import FeatureContract, FeatureSpec, running_contract
 from features.events import EventRule
 from features.primary_rule import PrimaryRule
 from infra.settings import Settings
+from learning.combinatorial import Combinatorial
 from learning.config import TrainingConfig
 from learning.ensemble import EnsembleRule, parse_weights
+from learning.tuning import TuningPlan
 from market.barriers import BarrierSpec
 from market.costs import CostModel
 from market.errors import LockstepError
@@ -32,6 +34,7 @@ __all__ = [
     "plan_stretches",
     "timeframe_of",
     "training_config",
+    "tuning_plan",
     "venue_rule",
 ]
 
@@ -135,6 +138,20 @@ def _ensemble(settings: Settings) -> EnsembleRule:
     )
 
 
+def tuning_plan(settings: Settings) -> TuningPlan | None:
+    """How hyper-parameters are searched; None where they are not."""
+    t = settings.tuning
+    if not t.trials:
+        return None
+    splits = Combinatorial(
+        groups=t.groups,
+        test_groups=t.test_groups,
+        gap_bars=settings.training.gap_bars,
+        embargo_bars=settings.labels.horizon_bars,
+    )
+    return TuningPlan(trials=t.trials, seconds=t.minutes * 60.0, windows=t.windows, max_rows=t.max_rows, splits=splits)
+
+
 def venue_rule(settings: Settings) -> VenueRule:
     """The rule of these settings: clocks agree in every mode, and in live mode the venue answered lately."""
     return VenueRule(
@@ -146,10 +163,12 @@ def venue_rule(settings: Settings) -> VenueRule:
 
 def config_facts(settings: Settings) -> dict[str, object]:
     """Every number that shapes a training, as JSON: part of its identity and of the bundle's facts."""
+    tuning = tuning_plan(settings)
     return {
         "labels": asdict(barrier_spec(settings)),
         "events": asdict(event_rule(settings)),
         "training": asdict(training_config(settings)),
+        "tuning": None if tuning is None else asdict(tuning),
         "contract": contract_of(settings).fingerprint,
     }
 

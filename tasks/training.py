@@ -22,7 +22,7 @@ from infra.lake_snapshot import Snapshot
 from infra.locks import exclusive
 from infra.provenance import code_commit, library_versions
 from infra.scratch import scratch_directory
-from infra.tables import snapshots, training_runs, trials
+from infra.tables import snapshots, training_runs
 from learning.device import require_device
 from learning.panel import Panel, SymbolHistory, build_panel
 from learning.plausibility import plausibility
@@ -42,6 +42,8 @@ from tasks.plan import barrier_spec, config_facts, event_rule, training_config
 from tasks.progress import report
 from tasks.stores import block_cache, bundle_cache, model_store
 from tasks.training_evidence import json_ready, ledger_rows, training_evidence
+from tasks.trials import count_trials, enter_trial
+from tasks.tuning import tuning_of
 from tasks.windows import Window, current_window
 
 __all__ = ["TrainingRequest", "train_and_register", "training_panel", "training_request"]
@@ -158,14 +160,17 @@ def _train(app: App, request: TrainingRequest) -> _Trained:
     window, settings = request.window, app.settings
     spec = barrier_spec(settings)
     panel = training_panel(app, request)
-    result = train(
-        panel,
-        window.contract,
-        spec,
-        training_config(settings),
-        train_end_index=window.stretches.train_end,
-        on_progress=lambda stage, done, total: report(f"train: {stage}", done, total),
-    )
+    config = training_config(settings)
+    with tuning_of(app, key=request.key, snapshot=request.snapshot, contract=window.contract, config=config) as tuning:
+        result = train(
+            panel,
+            window.contract,
+            spec,
+            config,
+            train_end_index=window.stretches.train_end,
+            on_progress=lambda stage, done, total: report(f"train: {stage}", done, total),
+            tuning=tuning,
+        )
     count = _record_trials(app.engine, request, result)
     evidence = training_evidence(
         result,
@@ -320,21 +325,16 @@ def _begin(engine: Engine, request: TrainingRequest, model_name: str) -> None:
 
 def _record_trials(engine: Engine, request: TrainingRequest, result: TrainingResult) -> int:
     """Enter every configuration into the ledger once; return how many were ever tried on this snapshot."""
-    with engine.begin() as connection:
-        for name, metrics in ledger_rows(result, timeframe=request.window.timeframe).items():
-            connection.execute(
-                insert(trials)
-                .values(
-                    snapshot_id=request.snapshot.id,
-                    run_key=request.key,
-                    name=name,
-                    params=dict(request.config),
-                    metrics=dict(metrics),
-                )
-                .on_conflict_do_nothing()
-            )
-        counted = select(func.count()).select_from(trials).where(trials.c.snapshot_id == request.snapshot.id)
-        return int(connection.execute(counted).scalar_one())
+    for name, metrics in ledger_rows(result, timeframe=request.window.timeframe).items():
+        enter_trial(
+            engine,
+            snapshot_id=request.snapshot.id,
+            run_key=request.key,
+            name=name,
+            params=request.config,
+            metrics=metrics,
+        )
+    return count_trials(engine, request.snapshot.id)
 
 
 def _finish(

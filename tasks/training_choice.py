@@ -13,7 +13,12 @@ __all__ = ["Mode", "chosen_settings"]
 
 
 def chosen_settings(
-    *, symbols: Sequence[str] | None = None, days: int | None = None, mode: Mode | None = None
+    *,
+    symbols: Sequence[str] | None = None,
+    days: int | None = None,
+    mode: Mode | None = None,
+    trials: int | None = None,
+    minutes: float | None = None,
 ) -> dict[str, object]:
     """Overrides of settings for what was chosen; what was not stays as it is.
 
@@ -24,5 +29,7 @@ def chosen_settings(
         "data.symbols": [venue_symbol(one) for one in symbols] if symbols else None,
         "training.max_days": days,
         "events.mode": mode,
+        "tuning.trials": trials,
+        "tuning.minutes": minutes,
     }
     return {name: value for name, value in given.items() if value is not None}

@@ -51,7 +51,7 @@ def test_a_flow_takes_the_home_first_and_plain_typed_values(stem):
         assert next(iter(properties)) == "home"
         for name, shape in properties.items():
             kinds = {shape.get("type")} | {one.get("type") for one in shape.get("anyOf", ())}
-            assert kinds & {"string", "integer", "boolean", "array"}, f"{flow.name}.{name}: {shape}"
+            assert kinds & {"string", "integer", "number", "boolean", "array"}, f"{flow.name}.{name}: {shape}"
 
 
 @pytest.mark.parametrize("stem", FLOWS)
