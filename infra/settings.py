@@ -36,6 +36,7 @@ from infra.settings_groups import (
     DecisionSettings,
     EnsembleSettings,
     EventSettings,
+    ExecutionSettings,
     FeatureSettings,
     GateSettings,
     LabelSettings,
@@ -81,6 +82,7 @@ class Settings(BaseSettings):
     training: TrainingSettings = TrainingSettings()
     tuning: TuningSettings = TuningSettings()
     ensemble: EnsembleSettings = EnsembleSettings()
+    execution: ExecutionSettings = ExecutionSettings()
     decision: DecisionSettings = DecisionSettings()
     gates: GateSettings = GateSettings()
     shadow: ShadowSettings = ShadowSettings()

@@ -23,6 +23,7 @@ __all__ = [
     "DecisionSettings",
     "EnsembleSettings",
     "EventSettings",
+    "ExecutionSettings",
     "FeatureSettings",
     "GateSettings",
     "LabelSettings",
@@ -285,6 +286,18 @@ class TuningSettings(SettingsGroup):
         if self.test_groups >= self.groups:
             raise ValueError("test_groups must be less than groups: at least one group has to train")
         return self
+
+
+class ExecutionSettings(SettingsGroup):
+    """Where models are fitted."""
+
+    runner: Literal["threads", "dask", "ray"] = Field(
+        default="threads", description="threads of this process, or a cluster; dask and ray are extras of the package"
+    )
+    address: str = Field(
+        default="", description="Scheduler of the cluster (tcp://host:8786); empty: a local one for each training"
+    )
+    workers: int = Field(default=0, ge=0, le=10_000, description="Workers of a local cluster; 0: one per core")
 
 
 class EnsembleSettings(SettingsGroup):

@@ -40,6 +40,7 @@ from tasks.histories import load_histories, load_inputs
 from tasks.lookahead import require_causal
 from tasks.plan import barrier_spec, config_facts, event_rule, training_config
 from tasks.progress import report
+from tasks.runner import require_runner, runner_of
 from tasks.stores import block_cache, bundle_cache, model_store
 from tasks.training_evidence import json_ready, ledger_rows, training_evidence
 from tasks.trials import count_trials, enter_trial
@@ -78,6 +79,7 @@ def train_and_register(home: str, overrides: Mapping[str, object] | None = None)
         exclusive(app.engine, f"training of {app.settings.registry.model_name}"),
     ):
         require_device(app.settings.training.device)
+        require_runner(app.settings.execution.runner)
         request = training_request(app)
         finished = _finished(app, request.key)
         if finished is not None:
@@ -161,15 +163,20 @@ def _train(app: App, request: TrainingRequest) -> _Trained:
     spec = barrier_spec(settings)
     panel = training_panel(app, request)
     config = training_config(settings)
-    with tuning_of(app, key=request.key, snapshot=request.snapshot, contract=window.contract, config=config) as tuning:
+    contract = window.contract
+    with (
+        runner_of(app) as run_jobs,
+        tuning_of(app, key=request.key, snapshot=request.snapshot, contract=contract, config=config) as tuning,
+    ):
         result = train(
             panel,
-            window.contract,
+            contract,
             spec,
             config,
             train_end_index=window.stretches.train_end,
             on_progress=lambda stage, done, total: report(f"train: {stage}", done, total),
             tuning=tuning,
+            run_jobs=run_jobs,
         )
     count = _record_trials(app.engine, request, result)
     evidence = training_evidence(
