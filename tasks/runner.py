@@ -114,9 +114,10 @@ def _cluster(app: App) -> Any:
         from prefect_dask.task_runners import DaskTaskRunner
 
         if execution.address:
-            from distributed import Client
+            import distributed
 
-            with Client(execution.address, timeout=_CONNECT_S):  # Prefect's own connects at the first job only
+            connect: Any = distributed.Client
+            with connect(execution.address, timeout=_CONNECT_S):  # Prefect's own connects at the first job only
                 pass
             return DaskTaskRunner(address=execution.address)
         local = {"threads_per_worker": 1, "processes": True, "dashboard_address": None, "silence_logs": 50}
