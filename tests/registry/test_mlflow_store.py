@@ -12,6 +12,7 @@ import pytest
 from registry.bundle import load_bundle
 from registry.errors import BundleError, StoreError
 from registry.mlflow_store import ForeignVersion, ModelStore
+from registry.run_record import RunRecord
 from tests.forked import ForkServer
 from tests.registry.made_bundles import Sealed
 
@@ -24,7 +25,7 @@ def register(store: ModelStore, sealed: Sealed, **changes: object) -> int:
         "metrics": {"log_loss": 0.98, "lightgbm": {"log_loss": 1.01}, "sharpe": float("nan"), "profit_factor": None},
         "tags": {"commit": "abc"},
     }
-    return store.log_and_register(sealed.directory, sealed.hash, **(given | changes))
+    return store.log_and_register(sealed.directory, sealed.hash, RunRecord(**(given | changes)))
 
 
 @pytest.fixture
@@ -60,14 +61,14 @@ def test_a_version_tells_what_it_is(store: ModelStore, sealed: Sealed, tmp_path:
     """Tags, description, parameters, finite metrics, the data and reports can be read by a person."""
     report = tmp_path / "drift.html"
     report.write_text("<p>hello</p>")
-    version = register(store, sealed, artifacts=[report])
+    version = register(store, sealed, artifacts={"reports": [report]})
     found = store.version(version)
     assert (found.bundle_hash, found.synthetic) == (sealed.hash, True)
     assert found.contract == sealed.parts.contract.fingerprint
     client = store._client
     described = client.get_model_version(store.model_name, str(version))
     assert "synthetic market" in described.description
-    assert "| lightgbm.log_loss | 1.01 |" in described.description
+    assert "| lightgbm | 1.0100 |" in described.description
     run = client.get_run(found.run_id)
     assert run.info.status == "FINISHED"
     assert run.data.params == {"training.folds": "5", "training.seed": "3"}
@@ -151,7 +152,7 @@ def test_a_bundle_that_does_not_load_is_not_registered(store: ModelStore, copied
     """No run, no version."""
     (copied / "facts.json").unlink()
     with pytest.raises(BundleError, match=r"facts\.json is missing"):
-        store.log_and_register(copied, sealed.hash, params={}, metrics={}, tags={})
+        store.log_and_register(copied, sealed.hash, RunRecord())
     assert store.versions() == ()
 
 
@@ -199,7 +200,8 @@ def test_a_version_that_does_not_exist_is_named_beside_those_that_do(
 
 _KILLED = """
 import os, signal, sys
-from registry.mlflow_store import ForeignVersion, ModelStore
+from registry.mlflow_store import ModelStore
+from registry.run_record import ChildRun, RunRecord
 store = ModelStore(sys.argv[1], artifact_root=sys.argv[2], model_name=sys.argv[3])
 client = store._client
 method = sys.argv[6]
@@ -209,7 +211,8 @@ def killed(*arguments, **named):
         plain(*arguments, **named)
     os.kill(os.getpid(), signal.SIGKILL)
 setattr(client, method, killed)
-store.log_and_register(sys.argv[4], sys.argv[5], params={"a": 1}, metrics={}, tags={})
+folds = [ChildRun(name=f"fold {n}", kind="fold") for n in range(3)]
+store.log_and_register(sys.argv[4], sys.argv[5], RunRecord(params={"a": 1}, children=folds))
 """
 
 
