@@ -3,12 +3,13 @@
 Every text is escaped here; an unknown number is a dash, never a zero.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from html import escape
 from math import isfinite
+from typing import Protocol
 
-__all__ = ["badge", "gate_number", "grid", "limit", "number", "percent", "section", "share", "table", "when"]
+__all__ = ["badge", "gate_number", "grid", "limit", "number", "percent", "ranged", "section", "share", "table", "when"]
 
 DASH = "\u2013"
 
@@ -70,6 +71,25 @@ def percent(value: float | None, *, digits: int = 1, sign: bool = False) -> str:
     if value is None or not isfinite(value):
         return DASH
     return f"{value:{'+' if sign else ''}.{digits}%}".replace("-", "\u2212")
+
+
+class _Range(Protocol):
+    """A value with the ends of its interval."""
+
+    @property
+    def value(self) -> float | None: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+
+
+def ranged(found: _Range, form: Callable[[float | None], str]) -> str:
+    """A number with its interval in small letters below it, if it has one."""
+    told = form(found.value)
+    if found.low is None or found.high is None:
+        return told
+    return f'{told}<span class="range">{form(found.low)} to {form(found.high)}</span>'
 
 
 def share(part: int, whole: int) -> str:

@@ -180,7 +180,8 @@ def _regimes(columns: Mapping[str, Any]) -> Regimes:
         for kind, names in (("volatility", VOLATILITY), ("trend", TREND))
     )
     return Regimes(
-        volatility=np.where(volatility == len(VOLATILITY), -1, volatility), trend=np.where(trend == len(TREND), -1, trend)
+        volatility=np.where(volatility == len(VOLATILITY), -1, volatility),
+        trend=np.where(trend == len(TREND), -1, trend),
     )
 
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["ChildRun", "RunRecord"]
+__all__ = ["ChildRun", "RunRecord", "RunState"]
+
+RunState = Literal["FINISHED", "FAILED", "KILLED"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +22,7 @@ class ChildRun:
     kind: Literal["fold", "trial"]
     params: Mapping[str, object] = field(default_factory=dict)
     metrics: Mapping[str, object] = field(default_factory=dict)
-    state: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED"
+    state: RunState = "FINISHED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
