@@ -27,6 +27,7 @@ __all__ = ["PREDICTIONS", "TRADES", "recomputed_scores", "write_evaluation"]
 
 TRADES, PREDICTIONS = "trades.parquet", "predictions.parquet"
 _KEY = b"lockstep"
+_ENDS = "exit_ms"  # null while unresolved
 _BARRIERS = tuple(Barrier(value).name.lower() for value in range(len(Barrier)))
 _CLASSES = tuple(action.name.lower() for action in Action)
 
@@ -119,7 +120,10 @@ def _write(path: Path, columns: Mapping[str, Any], window: Mapping[str, Any]) ->
     arrays = {}
     for name, values in columns.items():
         text = values.dtype.kind == "U"
-        array = pa.array(values.tolist() if text else values, from_pandas=not text)  # NaN is null: not known
+        if name == _ENDS:
+            array = pa.array(values, mask=values < 0)
+        else:
+            array = pa.array(values.tolist() if text else values, from_pandas=not text)  # NaN is null: not known
         arrays[name] = array.dictionary_encode() if text else array
     table = pa.table(arrays).replace_schema_metadata({_KEY: json.dumps(window, sort_keys=True)})
     floats = [name for name, values in columns.items() if values.dtype.kind == "f"]
@@ -135,7 +139,10 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
     table = pq.read_table(path)
     window = json.loads(table.schema.metadata[_KEY])
-    return {name: table[name].to_numpy() for name in table.column_names}, window
+    columns = {name: table[name] for name in table.column_names}
+    if _ENDS in columns:
+        columns[_ENDS] = columns[_ENDS].fill_null(-1)
+    return {name: column.to_numpy() for name, column in columns.items()}, window
 
 
 def _rows(columns: Mapping[str, Any], window: Mapping[str, Any]) -> ScoredRows:

@@ -157,9 +157,9 @@ def trials(report: TrainingReport) -> str:
     """How many configurations were tried on this data, and those of this training."""
     note = (
         f"The ledger counts {report.trials:,} configurations tried on this data snapshot; the best of them is judged "
-        f"as the best of that many (deflated Sharpe {percent(report.deflated_sharpe)}). This evaluation would have told a "
-        f"skill of {number(report.detectable_skill, 4)} nats or a Sharpe of {number(report.detectable_sharpe, 2)} a "
-        f"year from zero with {percent(report.power, digits=0)} power; what is smaller it cannot see."
+        f"as the best of that many (deflated Sharpe {percent(report.deflated_sharpe)}). This evaluation would have "
+        f"told a skill of {number(report.detectable_skill, 4)} nats or a Sharpe of {number(report.detectable_sharpe, 2)} "
+        f"a year from zero with {percent(report.power, digits=0)} power; what is smaller it cannot see."
     )
     rows = [
         (

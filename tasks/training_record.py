@@ -81,7 +81,7 @@ def _description(facts: Facts, evidence: Facts) -> str:
         _line("Sharpe, a year", ours["sharpe"], ".2f"),
         "",
         f"- Smallest edge it would have seen ({seen['power']:.0%} power): {smallest}",
-        f"- {evidence['trials']} trials on this data; deflated Sharpe {_told(deflated, '.3f')}, PBO {_told(pbo, '.2f')}",
+        f"- {evidence['trials']} trials on it; deflated Sharpe {_told(deflated, '.3f')}, PBO {_told(pbo, '.2f')}",
         f"- Snapshot `{facts['snapshot_id']}`, commit `{facts['commit']}`, seed {facts['seed']}",
         "",
         "The page of the training is `reports/`; every trade and out-of-fold prediction is in `evaluation/`.",
