@@ -22,7 +22,7 @@ def table(
 
 
 def grid(heads: Sequence[str], rows: Sequence[Iterable[str]], *, label: str, classes: Sequence[str] = ()) -> str:
-    """A table; a head beginning with ``#`` is a column of numbers."""
+    """A table; a head beginning with ``#`` is a column of numbers, and heads that are all empty are left out."""
     head = "".join(
         f'<th scope="col"{" class=n" if h.startswith("#") else ""}>{escape(h.lstrip("#"))}</th>' for h in heads
     )
@@ -32,7 +32,7 @@ def grid(heads: Sequence[str], rows: Sequence[Iterable[str]], *, label: str, cla
     )
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"{f'<thead><tr>{head}</tr></thead>' if any(heads) else ''}<tbody>{body}</tbody></table></div>"
     )
 
 

@@ -65,23 +65,23 @@ def _headline(report: TrainingReport) -> str:
     word, kind = _verdict(report.skill)
     sure = f"{percent(report.confidence, digits=0)} interval"
     why = (
-        f"Skill against class shares is {number(report.skill.value, 4)} nats a bar, {sure} "
+        f"Skill against class shares (climatology) is {number(report.skill.value, 4)} nats a bar, {sure} "
         f"{number(report.skill.low, 4)} to {number(report.skill.high, 4)}, on bars that no model had seen."
     )
     ours = next((line for line in report.strategies if line.scores.role == "ensemble"), None)
     cells = []
     if ours is not None:
         cells += [
-            ("Net return", ranged(ours.net_return, lambda value: percent(value, sign=True))),
+            ("Net return", ranged(ours.net_return, lambda value: percent(value, sign=True, digits=2))),
             ("Sharpe, a year", ranged(ours.sharpe, lambda value: number(value, 2))),
             ("Trades", number(ours.scores.trades, 0)),
         ]
     cells += [
-        ("Smallest skill it could see", f"{number(report.detectable_skill, 4)} nats"),
-        ("Smallest Sharpe it could see", number(report.detectable_sharpe, 2)),
+        ("Smallest skill to be seen", f"{number(report.detectable_skill, 4)} nats"),
+        ("Smallest Sharpe to be seen", number(report.detectable_sharpe, 2)),
         ("Trials on this data", f"{report.trials:,}"),
-        ("Real after trials (deflated)", percent(report.deflated_sharpe)),
-        ("Overfitted (PBO)", percent(report.overfitting)),
+        ("Deflated Sharpe", percent(report.deflated_sharpe)),
+        ("Overfitting (PBO)", percent(report.overfitting)),
     ]
     facts = "".join(f"<div><dt>{escape(name)}</dt><dd>{value}</dd></div>" for name, value in cells)
     banner = (
@@ -101,8 +101,12 @@ def _verdict(skill: Range) -> tuple[str, str]:
     if skill.low is None or skill.high is None:
         return "Too short to be judged", "plain"
     if skill.low > 0.0:
-        return "Knows more than class shares", "promote"
-    return ("Knows less than class shares", "refuse") if skill.high < 0.0 else ("Not told from class shares", "plain")
+        return "Better than the class shares alone", "promote"
+    return (
+        ("Worse than the class shares alone", "refuse")
+        if skill.high < 0.0
+        else ("Cannot be told from the class shares alone", "plain")
+    )
 
 
 def _facts(report: TrainingReport) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from learning.report_forms import number, percent, ranged, section, table, when
+from learning.report_forms import grid, number, percent, ranged, section, table, when
 from learning.training_report_inputs import FoldLine, Group, StrategyLine, TrainingReport
 
 __all__ = ["breakdown", "differences", "folds", "strategies", "trials"]
@@ -40,12 +40,12 @@ def _strategy(line: StrategyLine) -> tuple[str, ...]:
     cells = (
         number(row.log_loss, 4),
         number(row.brier, 4),
-        ranged(line.net_return, lambda value: percent(value, sign=True)),
+        ranged(line.net_return, lambda value: percent(value, sign=True, digits=2)),
         ranged(line.sharpe, lambda value: number(value, 2)),
         number(row.trades, 0),
         percent(row.hit_rate),
         number(row.profit_factor, 2),
-        percent(row.max_drawdown),
+        percent(row.max_drawdown, digits=2),
     )
     role = f" ({row.role})" if row.role == "baseline" else ""
     return (f'<th scope="row">{escape(row.name)}{role}</th>', *(f'<td class="n">{cell}</td>' for cell in cells))
@@ -57,7 +57,7 @@ def differences(report: TrainingReport) -> str:
         (
             f'<th scope="row">{escape(one.name)}</th>',
             f'<td class="n">{ranged(one.skill, lambda value: number(value, 4))}</td>',
-            f'<td class="n">{ranged(one.net_return, lambda value: percent(value, sign=True))}</td>',
+            f'<td class="n">{ranged(one.net_return, lambda value: percent(value, sign=True, digits=2))}</td>',
         )
         for one in report.differences
     ]
@@ -66,28 +66,32 @@ def differences(report: TrainingReport) -> str:
 
 
 def folds(report: TrainingReport) -> str:
-    """Every walk-forward window with its dates, sizes and scores."""
+    """Every walk-forward window with its dates, sizes and scores; rounds and classes folded away."""
     heads = (
         "Fold",
         "Trained from",
-        "Tested from",
-        "Tested until",
+        "Tested",
         "#Trained rows",
         "#Purged",
         "#Tested rows",
         "#Log loss",
-        "#Class shares'",
+        "#Climatology",
         "#Trades",
         "#Net return",
-        "Rounds",
-        "HOLD / BUY / SELL seen",
-        "predicted",
     )
     note = (
         "Purged rows have a label that reaches into the test window. A window without scores only teaches calibration, "
-        "weights and thresholds. Times in UTC."
+        "weights and thresholds."
     )
-    return table("Folds", note, heads, [_fold(fold) for fold in report.folds])
+    if not report.folds:
+        return ""
+    more = grid(
+        ("Fold", "Rounds of each model", "HOLD / BUY / SELL, seen", "predicted"),
+        [_fold_classes(fold) for fold in report.folds],
+        label="Rounds and classes of each fold",
+    )
+    whole = grid(heads, [_fold(fold) for fold in report.folds], label="Folds")
+    return section("Folds", note, f"{whole}<details><summary>Rounds and classes</summary>{more}</details>")
 
 
 def _fold(fold: FoldLine) -> tuple[str, ...]:
@@ -98,16 +102,27 @@ def _fold(fold: FoldLine) -> tuple[str, ...]:
         number(fold.log_loss, 4),
         number(fold.climatology_log_loss, 4),
         number(fold.trades, 0),
-        percent(fold.net_return, sign=True),
+        percent(fold.net_return, sign=True, digits=2),
     )
     return (
         f'<th scope="row">{fold.number}</th>',
-        *(f"<td>{when(ms)}</td>" for ms in (fold.train_first_ms, fold.test_first_ms, fold.test_end_ms)),
+        f"<td>{_day(fold.train_first_ms)}</td>",
+        f"<td>{_day(fold.test_first_ms)} to {_day(fold.test_end_ms)}</td>",
         *(f'<td class="n">{cell}</td>' for cell in numbers),
+    )
+
+
+def _fold_classes(fold: FoldLine) -> tuple[str, ...]:
+    return (
+        f'<th scope="row">{fold.number}</th>',
         f"<td>{escape(fold.rounds)}</td>",
         f"<td>{_shares(fold.observed)}</td>",
         f"<td>{_shares(fold.predicted)}</td>",
     )
+
+
+def _day(ms: int) -> str:
+    return when(ms)[:10]
 
 
 def _shares(values: Sequence[float]) -> str:
@@ -120,7 +135,7 @@ def breakdown(report: TrainingReport) -> str:
         "",
         "#Rows",
         "#Log loss",
-        "#Class shares'",
+        "#Climatology",
         "#Skill",
         "#Trades",
         "#Net return",
@@ -155,11 +170,12 @@ def _group(group: Group) -> tuple[str, ...]:
 
 def trials(report: TrainingReport) -> str:
     """How many configurations were tried on this data, and those of this training."""
+    skill, sharpe = number(report.detectable_skill, 4), number(report.detectable_sharpe, 2)
     note = (
         f"The ledger counts {report.trials:,} configurations tried on this data snapshot; the best of them is judged "
         f"as the best of that many (deflated Sharpe {percent(report.deflated_sharpe)}). This evaluation would have "
-        f"told a skill of {number(report.detectable_skill, 4)} nats or a Sharpe of {number(report.detectable_sharpe, 2)} "
-        f"a year from zero with {percent(report.power, digits=0)} power; what is smaller it cannot see."
+        f"told a skill of {skill} nats or a Sharpe of {sharpe} a year from zero with "
+        f"{percent(report.power, digits=0)} power; what is smaller it cannot see."
     )
     rows = [
         (
@@ -167,7 +183,7 @@ def trials(report: TrainingReport) -> str:
             f"<td>{escape(one.state)}</td>",
             f'<td class="n">{number(one.log_loss, 4)}</td>',
             f'<td class="n">{number(one.sharpe, 2)}</td>',
-            f'<td class="n">{percent(one.net_return, sign=True)}</td>',
+            f'<td class="n">{percent(one.net_return, sign=True, digits=2)}</td>',
         )
         for one in report.trial_lines
     ]
