@@ -108,7 +108,7 @@ def _dates(axis: Any) -> None:
     from matplotlib import dates
 
     untyped: Any = dates
-    locator = untyped.AutoDateLocator(maxticks=8)
+    locator = untyped.AutoDateLocator(minticks=3, maxticks=8)
     axis.xaxis.set_major_locator(locator)
     axis.xaxis.set_major_formatter(untyped.ConciseDateFormatter(locator))
     axis.xaxis.get_offset_text().set(color=_INK, fontsize=9)

@@ -40,7 +40,8 @@ def log_run(
     _end_leftovers(client, experiment_id, bundle.hash)
     name = record.name or f"{bundle.facts['model_name']}-{bundle.hash[:8]}"
     own = {**_origin(record), **record.tags, **tags}
-    run = client.create_run(experiment_id, tags=own, run_name=name)
+    began = int((time.time() - record.seconds) * 1000)
+    run = client.create_run(experiment_id, start_time=began, tags=own, run_name=name)
     run_id = str(run.info.run_id)
     try:
         _log_numbers(client, run_id, record)

@@ -9,6 +9,7 @@ first question (3 s), not before.
 
 import contextlib
 import tempfile
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
@@ -66,7 +67,7 @@ class ModelStore:
                 self.model_name,
                 source=f"{artifact_uri}/model",
                 run_id=run_id,
-                tags={**record.tags, **_bundle_tags(bundle)},
+                tags={**_told_of_versions(record.tags), **_bundle_tags(bundle)},
                 description=model_card(bundle),
             )
             # Two processes may have registered at once: everybody agrees on the first.
@@ -224,6 +225,11 @@ def _experiment_tags(model_name: str) -> dict[str, str]:
         "mlflow.note.content": about_experiment(model_name),
         "mlflow.experimentKind": "custom_model_development",
     }
+
+
+def _told_of_versions(tags: Mapping[str, str]) -> dict[str, str]:
+    """The few tags of a run that tell versions apart in their list; the others are one click away."""
+    return {name: tags[name] for name in ("period", "mode", "commit", "training_key") if name in tags}
 
 
 def _bundle_tags(bundle: LoadedBundle) -> dict[str, str]:

@@ -15,7 +15,7 @@ __all__ = ["day", "flatten", "model_card"]
 _LONGEST = 5000
 _SHOWN_SYMBOLS = 12
 _DASH = "\u2013"
-_COLUMNS = ("log_loss", "net_return", "sharpe", "trades", "hit_rate", "profit_factor", "max_drawdown")
+_BASELINES = ("climatology", "no_trade", "primary_rule", "buy_and_hold")
 
 
 def model_card(bundle: LoadedBundle) -> str:
@@ -23,9 +23,7 @@ def model_card(bundle: LoadedBundle) -> str:
     facts = bundle.facts
     made_of = f"from the probabilities of {len(bundle.model_names)} calibrated models"
     lines = [
-        f"## {facts['model_name']}",
-        "",
-        f"BUY, SELL or HOLD at the close of {facts['timeframe']} bars, {made_of}.",
+        f"**{facts['model_name']}**: BUY, SELL or HOLD at the close of {facts['timeframe']} bars, {made_of}.",
     ]
     if facts["synthetic"]:
         lines += ["", "> **Trained on a synthetic market.** It says nothing about a real one and is never served live."]
@@ -72,12 +70,14 @@ def _what_it_is(bundle: LoadedBundle) -> list[str]:
     period = f"{day(facts['train_start_ms'])} to {day(facts['train_end_ms'])} UTC"
     barriers = f"{spec.horizon_bars} bars ahead, profit {spec.profit_atr:g} ATR, stop {spec.stop_atr:g} ATR"
     paid = f"fee {costs.taker_fee_bps:g} bps and slippage {costs.slippage_bps:g} bps a side, actual funding"
+    rule = bundle.events
+    sampled = "CUSUM events" if rule.sampling == "cusum" else f"every {rule.every_bars} bars"
     told_facts = {
         "Data": f"{len(symbols)} symbols ({named}{more}), {period}{rows}",
         "Snapshot": f"`{facts['snapshot_id']}`",
         "Label": f"{barriers}; {paid}",
         "Classes": f"{told}; shares in training",
-        "Decided on": f"{bundle.events.mode} mode, sampling {bundle.events.sampling}",
+        "Decided on": f"{bundle.events.mode} mode, {sampled}",
         "Models": weights,
         "Features": f"{len(bundle.contract.names)}, contract `{bundle.contract.fingerprint}`",
         "Trials": f"{facts['trial_count']} counted on this snapshot; seed {facts['seed']}",
@@ -88,7 +88,7 @@ def _what_it_is(bundle: LoadedBundle) -> list[str]:
 
 def _scores(facts: Mapping[str, object]) -> list[str]:
     metrics = facts["metrics"] if isinstance(facts["metrics"], Mapping) else {}
-    names = [name for name, scores in metrics.items() if isinstance(scores, Mapping)]
+    names = sorted((name for name, scores in metrics.items() if isinstance(scores, Mapping)), key=_rank)
     sure = _mapping(_mapping(facts.get("evaluation")).get("uncertainty"))
     lines = [
         "### Out of fold, after fees, slippage and funding",
@@ -109,6 +109,11 @@ def _scores(facts: Mapping[str, object]) -> list[str]:
         )
         lines.append(f"| {name.replace('_', ' ')} | {' | '.join(cells)} |")
     return lines
+
+
+def _rank(name: str) -> tuple[int, str]:
+    """The ensemble, then the models, then the baselines; sealed facts are in alphabetic order."""
+    return (0 if name == "ensemble" else 2 if name in _BASELINES else 1, name)
 
 
 def _limits(bundle: LoadedBundle) -> list[str]:

@@ -29,7 +29,8 @@ class ChildRun:
 class RunRecord:
     """One training. Nested ``params`` and ``metrics`` are flattened; a metric that is no finite number is left out.
 
-    ``series`` are metrics by step; ``artifacts`` files by folder of the run, "" for its top; ``description`` Markdown.
+    ``series`` are metrics by step; ``artifacts`` files by folder of the run, "" for its top; ``description`` Markdown;
+    ``seconds`` how long the work took before it was logged.
     """
 
     params: Mapping[str, object] = field(default_factory=dict)
@@ -40,3 +41,4 @@ class RunRecord:
     series: Mapping[str, Mapping[int, float | None]] = field(default_factory=dict)
     children: Sequence[ChildRun] = ()
     artifacts: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    seconds: float = 0.0

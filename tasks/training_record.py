@@ -54,12 +54,13 @@ def training_record(
         },
         children=(*(_fold(fold) for fold in folds), *(_trial(trial) for trial in trials)),
         artifacts=artifacts,
+        seconds=sum(timings.values()),
     )
 
 
 def run_name(facts: Facts, bundle_hash: str) -> str:
-    """Model, newest day of data and the beginning of the bundle hash: unique, and sorted by time within a model."""
-    return f"{facts['model_name']} {_period(facts)} {bundle_hash[:8]}"
+    """The beginning of the bundle hash, model and period: what tells runs apart comes first, where lists cut off."""
+    return f"{bundle_hash[:8]} {facts['model_name']} {_period(facts)}"
 
 
 def _description(facts: Facts, evidence: Facts) -> str:
