@@ -64,4 +64,4 @@ def _show(run: Mapping[str, Any]) -> None:
         out.print(f"fitted on the GPU: {', '.join(on_gpu)} (bytes differ from run to run); all others on the CPU")
     out.print(score_table(run["evaluation"]["strategies"]))
     if run["report"] is not None:
-        out.print(f"report: {run['report']}")
+        out.print(f"report: {run['report']}", soft_wrap=True)
