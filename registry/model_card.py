@@ -15,6 +15,7 @@ __all__ = ["day", "flatten", "model_card"]
 _LONGEST = 5000
 _SHOWN_SYMBOLS = 12
 _DASH = "\u2013"
+_SPACE = "\u2003"
 _BASELINES = ("climatology", "no_trade", "primary_rule", "buy_and_hold")
 
 
@@ -83,7 +84,7 @@ def _what_it_is(bundle: LoadedBundle) -> list[str]:
         "Trials": f"{facts['trial_count']} counted on this snapshot; seed {facts['seed']}",
         "Commit": f"`{facts.get('commit', _DASH)}`",
     }
-    return ["| | |", "|---|---|", *(f"| **{name}** | {value} |" for name, value in told_facts.items())]
+    return ["| | |", "|---|---|", *(_row(f"**{name}**", value) for name, value in told_facts.items())]
 
 
 def _scores(facts: Mapping[str, object]) -> list[str]:
@@ -107,8 +108,13 @@ def _scores(facts: Mapping[str, object]) -> list[str]:
             _number(scores.get("profit_factor"), ".2f"),
             _number(scores.get("max_drawdown"), ".2%"),
         )
-        lines.append(f"| {name.replace('_', ' ')} | {' | '.join(cells)} |")
+        lines.append(_row(name.replace("_", " "), *cells))
     return lines
+
+
+def _row(*cells: str) -> str:
+    """A row of a table; MLflow's page sets no space between columns, so every cell ends in one."""
+    return f"| {' | '.join(f'{cell}{_SPACE}' for cell in cells)} |"
 
 
 def _rank(name: str) -> tuple[int, str]:
