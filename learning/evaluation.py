@@ -87,6 +87,7 @@ class ScoredRows:
 class Strategies:
     """Strategies on the same bars ``first_index`` to ``end_index``, by name: scores, trades, bar returns ``(T,)``."""
 
+    timeframe: Timeframe
     first_index: int
     end_index: int
     scores: dict[str, Scores]
@@ -149,7 +150,8 @@ def strategies(
 ) -> Strategies:
     """Score the ensemble, each model alone and the baselines over all judged folds."""
     first, end = scored[0].fold.test_first_index, scored[-1].fold.test_end_index
-    per_year = Timeframe(contract.timeframe_ms).bars_per_year
+    timeframe = Timeframe(contract.timeframe_ms)
+    per_year = timeframe.bars_per_year
     tables = {name: join_trades([one.trades[name] for one in scored]) for name in scored[0].trades}
     if set(PRIMARY_FEATURES) <= set(contract.names):
         tables["primary_rule"] = primary_rule(
@@ -168,7 +170,9 @@ def strategies(
         returns["buy_and_hold"] = held[0]
         scores["buy_and_hold"] = _forecast(None, rows.y) | _trading(held[1] / held[1].size, held[0], per_year)
     trades = {name: judged.trades(table) for name, table in tables.items()}
-    return Strategies(first_index=first, end_index=end, scores=scores, trades=trades, bar_returns=returns)
+    return Strategies(
+        timeframe=timeframe, first_index=first, end_index=end, scores=scores, trades=trades, bar_returns=returns
+    )
 
 
 def strategy_scores(

@@ -40,9 +40,9 @@ def evaluation_facts(
     compared: Strategies,
     *,
     config: TrainingConfig,
-    timeframe: Timeframe,
 ) -> Facts:
     """Everything worth keeping about one training, final window last in ``models``."""
+    timeframe = compared.timeframe
     unique = average_uniqueness(rows.symbol_id, rows.bar_index, rows.label_end)
     steps: dict[str, int] = {}
     for one in scored:

@@ -29,7 +29,6 @@ from learning.panel import Panel, known_by
 from learning.walk_forward import Fold, WalkForward, training_rows, walk_forward
 from market.barriers import BarrierSpec
 from market.candles import Floats, Ints
-from market.timeframe import Timeframe
 from registry.policy import DecisionPolicy
 from registry.predictors import ModelPart
 from registry.scaler import Scaler
@@ -212,15 +211,7 @@ class _Run:
                 self.panel, scored, judged, decided, contract=self.contract, spec=self.spec, config=self.config
             )
             facts = evaluation_facts(
-                self.panel,
-                folds[:-1],
-                windows,
-                scored,
-                combination,
-                judged,
-                compared,
-                config=self.config,
-                timeframe=Timeframe(self.contract.timeframe_ms),
+                self.panel, folds[:-1], windows, scored, combination, judged, compared, config=self.config
             )
         final = windows[-1]
         parts = zip(final.fitted, combination.calibrations, strict=True)
