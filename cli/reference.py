@@ -28,7 +28,8 @@ RESULT_KEYS: dict[str, str] = {
     "gaps": "`timeframe`, `end_ms`, `min_coverage`, `symbols` (one row each, worst first), `gaps` (open ones, longest "
     "first), `findings`, `venue`, and with --heal `healed` (`healed_gaps`, `healed_bars`, `open_gaps`, `new_rows`, "
     "`not_of_this_venue`, `failed`, `incomplete`)",
-    "train": "`bundle_hash`, `version`, `model_name`, `snapshot_id`, `key`, `evaluation`, `trained_now`",
+    "train": "`bundle_hash`, `version`, `model_name`, `snapshot_id`, `key`, `evaluation`, `trained_now`, `report` "
+    "(path of the page, or null), `timings_s` (seconds per stage; empty where it was trained before)",
     "trials": "`snapshots` (each `snapshot_id`, `symbols`, `first_ms`, `last_ms`, `synthetic`, `counted`, `states`, "
     "`trials`)",
     "shadow": "`challenger_version`, `champion_version`, `bars`, `already_served`, `predictions`, `opened`, `closed`, "

@@ -101,3 +101,5 @@ def _show(run: Mapping[str, Any]) -> None:
     if on_gpu:
         out.print(f"fitted on the GPU: {', '.join(on_gpu)} (bytes differ from run to run); all others on the CPU")
     out.print(score_table(run["evaluation"]["strategies"]))
+    if run["report"] is not None:
+        out.print(f"report: {run['report']}", soft_wrap=True)

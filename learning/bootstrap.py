@@ -16,7 +16,13 @@ from learning.errors import EvidenceError
 from learning.significance import BarSeries, check_horizon
 from market.candles import Floats
 
-__all__ = ["MeanInterval", "block_bootstrap_mean", "default_block_bars", "minimal_detectable_effect"]
+__all__ = [
+    "MeanInterval",
+    "block_bootstrap_mean",
+    "block_bootstrap_sharpe",
+    "default_block_bars",
+    "minimal_detectable_effect",
+]
 
 _CHUNK_CELLS = 4_000_000
 _FEWEST_BLOCKS = 3
@@ -60,39 +66,66 @@ def block_bootstrap_mean(
     Time gaps are kept: a block covers ``block_bars`` bars of time however many have a value. Raises
     ``EvidenceError`` on a block shorter than the horizon or a confidence outside (0, 1).
     """
-    from scipy.stats import norm, t
-
     span = int(series.values.size)
     block = default_block_bars(span_bars=span, horizon_bars=horizon_bars) if block_bars is None else block_bars
     _check(block=block, horizon_bars=horizon_bars, confidence=confidence, resamples=resamples)
-    blocks = span // block
-    if blocks < _FEWEST_BLOCKS:
-        return MeanInterval(
-            mean=series.mean,
-            low=nan,
-            high=nan,
-            standard_error=nan,
-            mde=nan,
-            confidence=confidence,
-            bars=series.bars,
-            blocks=blocks,
-            block_bars=block,
+    means = np.empty(0)
+    if span // block >= _FEWEST_BLOCKS:
+        means = _resampled_means(series, block=block, resamples=resamples, seed=seed)
+    return _interval(series.mean, means, bars=series.bars, blocks=span // block, block=block, confidence=confidence)
+
+
+def block_bootstrap_sharpe(
+    returns: Floats,
+    *,
+    horizon_bars: int,
+    bars_per_year: int,
+    seed: int,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+) -> MeanInterval:
+    """Two-sided bootstrap interval of a yearly Sharpe ratio; ``returns`` ``(T,) float64`` per bar, all finite.
+
+    Mean and mean square are drawn together, so a resample has its own standard deviation. All NaN but the counts
+    where returns do not vary.
+    """
+    block = default_block_bars(span_bars=returns.size, horizon_bars=horizon_bars)
+    _check(block=block, horizon_bars=horizon_bars, confidence=confidence, resamples=resamples)
+    blocks, found, ratios = returns.size // block, nan, np.empty(0)
+    spread = float(returns.std(ddof=1)) if returns.size > 1 else 0.0
+    if spread > 0.0:
+        yearly = sqrt(bars_per_year)
+        found = float(returns.mean()) / spread * yearly
+    if spread > 0.0 and blocks >= _FEWEST_BLOCKS:
+        mean, square = (
+            _resampled_means(BarSeries(first_index=0, values=values), block=block, resamples=resamples, seed=seed)
+            for values in (returns, returns * returns)
         )
-    means = _resampled_means(series, block=block, resamples=resamples, seed=seed)
-    tail = (1.0 - confidence) / 2.0
-    small_sample = sqrt(blocks / (blocks - 1))
-    error = float(means.std(ddof=1)) * small_sample
-    stretch = small_sample * float(t.ppf(1.0 - tail, blocks - 1) / norm.ppf(1.0 - tail))
-    center = series.mean
-    low, high = center + stretch * (np.quantile(means, [tail, 1.0 - tail]) - center)
+        variance = (square - mean * mean) * returns.size / (returns.size - 1)
+        moved = variance > 1e-12 * spread * spread
+        ratios = mean[moved] / np.sqrt(variance[moved]) * yearly
+    return _interval(found, ratios, bars=returns.size, blocks=blocks, block=block, confidence=confidence)
+
+
+def _interval(center: float, samples: Floats, *, bars: int, blocks: int, block: int, confidence: float) -> MeanInterval:
+    """Percentiles of the resampled statistic around ``center``, widened to Student's t; NaN without samples."""
+    from scipy.stats import norm, t
+
+    low, high, error = nan, nan, nan
+    if samples.size > 1:
+        tail = (1.0 - confidence) / 2.0
+        small_sample = sqrt(blocks / (blocks - 1))
+        error = float(samples.std(ddof=1)) * small_sample
+        stretch = small_sample * float(t.ppf(1.0 - tail, blocks - 1) / norm.ppf(1.0 - tail))
+        low, high = (float(end) for end in center + stretch * (np.quantile(samples, [tail, 1.0 - tail]) - center))
     return MeanInterval(
         mean=center,
-        low=float(low),
-        high=float(high),
+        low=low,
+        high=high,
         standard_error=error,
         mde=minimal_detectable_effect(error, blocks=blocks, confidence=confidence),
         confidence=confidence,
-        bars=series.bars,
+        bars=bars,
         blocks=blocks,
         block_bars=block,
     )

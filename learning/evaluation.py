@@ -4,7 +4,7 @@ Every fold after the warm-up is decided with what was known before it began; eve
 bars. Trades start flat in every fold. Numbers come from ``learning.metrics``; a number that cannot be had is None.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,9 +26,11 @@ from learning.baselines import buy_and_hold, primary_rule
 from learning.climatology import Climatology
 from learning.combination import Combination
 from learning.config import TrainingConfig
+from learning.judged import JudgedRows, JudgedTrades
 from learning.labels import UNRESOLVED
 from learning.metrics import brier, hit_rate, log_loss, max_drawdown, profit_factor, sharpe
 from learning.panel import Panel
+from learning.regimes import Regimes
 from learning.walk_forward import Fold
 from market.barriers import BarrierSpec
 from market.candles import Floats, Ints
@@ -36,7 +38,19 @@ from market.timeframe import Timeframe
 from registry.predictors import ensemble_mean
 from serving.decision import funnel
 
-__all__ = ["ScoredFold", "ScoredRows", "Strategies", "score_fold", "scored_rows", "strategies"]
+__all__ = [
+    "ScoredFold",
+    "ScoredRows",
+    "Scores",
+    "Strategies",
+    "score_fold",
+    "scored_rows",
+    "strategies",
+    "strategy_scores",
+]
+
+Names = tuple[str, ...]
+Scores = dict[str, float | int | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,15 +80,18 @@ class ScoredRows:
     ensemble: Floats
     climatology: Floats
     models: Floats
+    regimes: Regimes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Strategies:
-    """Strategies on the same bars ``first_index`` to ``end_index``: scores by name, and bar returns ``(T,)``."""
+    """Strategies on the same bars ``first_index`` to ``end_index``, by name: scores, trades, bar returns ``(T,)``."""
 
+    timeframe: Timeframe
     first_index: int
     end_index: int
-    scores: dict[str, dict[str, float | int | None]]
+    scores: dict[str, Scores]
+    trades: dict[str, JudgedTrades]
     bar_returns: dict[str, Floats]
 
 
@@ -103,21 +120,21 @@ def score_fold(
     )
 
 
-def scored_rows(panel: Panel, scored: Sequence[ScoredFold], *, model_names: tuple[str, ...]) -> ScoredRows:
+def scored_rows(panel: Panel, scored: Sequence[ScoredFold], judged: JudgedRows, *, model_names: Names) -> ScoredRows:
     """The rows of all judged folds that have a class."""
-    rows = np.concatenate([one.rows for one in scored])
-    known = panel.y[rows] != UNRESOLVED
-    numbers = np.concatenate([np.full(one.rows.size, one.fold.number, dtype=np.int64) for one in scored])
+    known = panel.y[judged.rows] != UNRESOLVED
+    rows = judged.rows[known]
     return ScoredRows(
         model_names=model_names,
-        symbol_id=panel.symbol_id[rows[known]],
-        bar_index=panel.bar_index[rows[known]],
-        label_end=panel.label_end[rows[known]],
-        y=panel.y[rows[known]],
-        fold=numbers[known],
+        symbol_id=panel.symbol_id[rows],
+        bar_index=panel.bar_index[rows],
+        label_end=panel.label_end[rows],
+        y=panel.y[rows],
+        fold=judged.fold[known],
         ensemble=np.concatenate([one.ensemble for one in scored])[known],
         climatology=np.concatenate([one.climatology for one in scored])[known],
         models=np.concatenate([one.models for one in scored], axis=1)[:, known],
+        regimes=judged.regimes_where(known),
     )
 
 
@@ -125,6 +142,7 @@ def strategies(
     panel: Panel,
     scored: Sequence[ScoredFold],
     rows: ScoredRows,
+    judged: JudgedRows,
     *,
     contract: FeatureContract,
     spec: BarrierSpec,
@@ -132,43 +150,57 @@ def strategies(
 ) -> Strategies:
     """Score the ensemble, each model alone and the baselines over all judged folds."""
     first, end = scored[0].fold.test_first_index, scored[-1].fold.test_end_index
-    per_year = Timeframe(contract.timeframe_ms).bars_per_year
-    forecasts = {"ensemble": rows.ensemble, "climatology": rows.climatology}
-    forecasts.update(zip(rows.model_names, rows.models, strict=True))
-    judged = np.concatenate([one.rows for one in scored])
+    timeframe = Timeframe(contract.timeframe_ms)
+    per_year = timeframe.bars_per_year
     tables = {name: join_trades([one.trades[name] for one in scored]) for name in scored[0].trades}
     if set(PRIMARY_FEATURES) <= set(contract.names):
         tables["primary_rule"] = primary_rule(
             panel,
-            judged,
+            judged.rows,
             rule=panel.events.primary,
             names=contract.names,
             size=config.policy.size_base,
             horizon_bars=spec.horizon_bars,
         )
     returns = {name: booked_returns(table, first_index=first, end_index=end) for name, table in tables.items()}
-    scores: dict[str, dict[str, float | int | None]] = {}
-    for name in ("ensemble", *rows.model_names, "climatology", "primary_rule"):
-        scores[name] = _forecast(forecasts.get(name), rows.y)
-        if name in tables:
-            scores[name].update(_trading(tables[name].results, returns[name], per_year))
-            scores[name]["unresolved"] = int((~tables[name].resolved).sum())
-    scores["no_trade"] = _forecast(None, rows.y) | _trading(np.zeros(0), np.zeros(end - first), per_year)
+    scores = strategy_scores(rows, tables, first_index=first, end_index=end, bars_per_year=per_year)
     window = np.arange(*np.searchsorted(panel.bar_index, (first, end)))
     held = buy_and_hold(panel, window, first_index=first, end_index=end, costs=spec.costs)
     if held is not None:
         returns["buy_and_hold"] = held[0]
         scores["buy_and_hold"] = _forecast(None, rows.y) | _trading(held[1] / held[1].size, held[0], per_year)
-    return Strategies(first_index=first, end_index=end, scores=scores, bar_returns=returns)
+    trades = {name: judged.trades(table) for name, table in tables.items()}
+    return Strategies(
+        timeframe=timeframe, first_index=first, end_index=end, scores=scores, trades=trades, bar_returns=returns
+    )
 
 
-def _forecast(p: Floats | None, y: NDArray[np.int8]) -> dict[str, float | int | None]:
+def strategy_scores(
+    rows: ScoredRows, tables: Mapping[str, TradeTable], *, first_index: int, end_index: int, bars_per_year: int
+) -> dict[str, Scores]:
+    """Scores of everything that forecasts or trades, from stored rows and trades alone; ``no_trade`` beside them."""
+    forecasts = {"ensemble": rows.ensemble, "climatology": rows.climatology}
+    forecasts.update(zip(rows.model_names, rows.models, strict=True))
+    scores: dict[str, Scores] = {}
+    for name in ("ensemble", *rows.model_names, "climatology", "primary_rule"):
+        scores[name] = _forecast(forecasts.get(name), rows.y)
+        if name in tables:
+            booked = booked_returns(tables[name], first_index=first_index, end_index=end_index)
+            scores[name].update(_trading(tables[name].results, booked, bars_per_year))
+            scores[name]["unresolved"] = int((~tables[name].resolved).sum())
+    scores["no_trade"] = _forecast(None, rows.y) | _trading(
+        np.zeros(0), np.zeros(end_index - first_index), bars_per_year
+    )
+    return scores
+
+
+def _forecast(p: Floats | None, y: NDArray[np.int8]) -> Scores:
     if p is None or y.size == 0:
         return {"log_loss": None, "brier": None}
     return {"log_loss": log_loss(p, y), "brier": brier(p, y)}
 
 
-def _trading(results: Floats, bar_returns: Floats, bars_per_year: int) -> dict[str, float | int | None]:
+def _trading(results: Floats, bar_returns: Floats, bars_per_year: int) -> Scores:
     """``results (k,)`` of trades and the bar returns they were booked in, both fractions of equity."""
     return {
         "net_return": float(bar_returns.sum()),

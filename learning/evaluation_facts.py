@@ -11,6 +11,7 @@ from dataclasses import asdict
 import numpy as np
 from numpy.typing import NDArray
 
+from learning.breakdown import breakdown
 from learning.combination import Combination
 from learning.config import TrainingConfig
 from learning.device import devices_used
@@ -19,8 +20,10 @@ from learning.fold_models import WindowModels
 from learning.labels import UNRESOLVED
 from learning.metrics import calibration_slope, log_loss
 from learning.panel import Panel
+from learning.uncertainty import uncertainty
 from learning.walk_forward import Fold
 from learning.weights import average_uniqueness, effective_rows
+from market.timeframe import Timeframe
 
 __all__ = ["Facts", "evaluation_facts"]
 
@@ -39,6 +42,7 @@ def evaluation_facts(
     config: TrainingConfig,
 ) -> Facts:
     """Everything worth keeping about one training, final window last in ``models``."""
+    timeframe = compared.timeframe
     unique = average_uniqueness(rows.symbol_id, rows.bar_index, rows.label_end)
     steps: dict[str, int] = {}
     for one in scored:
@@ -47,7 +51,17 @@ def evaluation_facts(
     by_number = {one.fold.number: one for one in scored}
     return {
         "strategies": compared.scores,
-        "folds": [_fold(panel, fold, models[fold.number], by_number.get(fold.number)) for fold in folds],
+        "uncertainty": uncertainty(
+            rows,
+            compared.bar_returns,
+            horizon_bars=config.policy.horizon_bars,
+            bars_per_year=timeframe.bars_per_year,
+            seed=config.seed,
+        ),
+        "breakdown": breakdown(rows, compared.trades["ensemble"], symbols=panel.symbols, timeframe_ms=timeframe.ms),
+        "folds": [
+            _fold(panel, fold, models[fold.number], by_number.get(fold.number), config, timeframe) for fold in folds
+        ],
         "final": {
             "train_rows": int(models[-1].window.rows.size),
             "rounds": _rounds(models[-1]),
@@ -80,10 +94,22 @@ def evaluation_facts(
     }
 
 
-def _fold(panel: Panel, fold: Fold, models: WindowModels, scored: ScoredFold | None) -> Facts:
+def _fold(
+    panel: Panel,
+    fold: Fold,
+    models: WindowModels,
+    scored: ScoredFold | None,
+    config: TrainingConfig,
+    timeframe: Timeframe,
+) -> Facts:
+    train = panel.bar_index[fold.train_rows]
     facts: Facts = {
         "fold": fold.number + 1,
+        "train_first_ms": timeframe.open_time(int(train[0])),
+        "test_first_ms": timeframe.open_time(fold.test_first_index),
+        "test_end_ms": timeframe.open_time(fold.test_end_index),
         "train_rows": int(models.window.rows.size),
+        "purged_rows": _purged(panel, fold, config),
         "test_first_index": fold.test_first_index,
         "test_end_index": fold.test_end_index,
         "test_rows": int(fold.test_rows.size),
@@ -102,8 +128,19 @@ def _fold(panel: Panel, fold: Fold, models: WindowModels, scored: ScoredFold | N
             climatology_log_loss=log_loss(scored.climatology[known], y[known]) if known.any() else None,
             trades=int(results.size),
             net_return=float(results.sum()),
+            observed_shares=_shares(y[known]),
+            predicted_shares=_shares(scored.ensemble[known].argmax(axis=1)),
         )
     return facts
+
+
+def _purged(panel: Panel, fold: Fold, config: TrainingConfig) -> int:
+    """Rows from the first training row to the test window that were left out because their label ends too late."""
+    bar_index = panel.bar_index
+    within = panel.event & (panel.y != UNRESOLVED) & (bar_index < fold.test_first_index)
+    if config.mode == "rolling":
+        within &= bar_index >= fold.test_first_index - config.gap_bars - config.min_train_bars
+    return int(within.sum()) - int(fold.train_rows.size)
 
 
 def _combination(combination: Combination, config: TrainingConfig) -> Facts:

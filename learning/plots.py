@@ -1,4 +1,4 @@
-"""How do equity, calibration and drift look?
+"""How do equity, calibration, drift and feature importance look?
 
 Each function returns one ``<svg>`` element for inlining into a page: text stays text, colours are CSS variables of
 the page (so light and dark work), nothing is fetched and no identifier collides with another plot's. Drawn with
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["drift_plot", "equity_plot", "reliability_plot"]
+__all__ = ["drift_plot", "equity_plot", "importance_plot", "reliability_plot"]
 
 _INK, _GRID, _BAD = "#010203", "#010204", "#010205"
 _SERIES = ("#010206", "#010207", "#010208")
@@ -70,6 +70,20 @@ def drift_plot(columns: Sequence[tuple[str, float, float | None]]) -> str:
     return _svg(figure, name="drift", title="Population stability index of the columns nearest their limit")
 
 
+def importance_plot(features: Sequence[tuple[str, float, Sequence[float]]]) -> str:
+    """Bars of gain shares with a tick for each fold; entries are (name, share, shares of the folds), largest first."""
+    figure, (axis,) = _figure(rows=1, height=0.8 + 0.26 * max(len(features), 1), width=7.4)
+    for row, (_, share, folds) in enumerate(reversed(features)):
+        axis.barh(row, share * 100.0, height=0.55, color=_SERIES[0])
+        for fold in folds:
+            axis.plot([fold * 100.0] * 2, [row - 0.36, row + 0.36], color=_SERIES[1], linewidth=1.4)
+    axis.set_yticks(range(len(features)), [name for name, _, _ in reversed(features)])
+    axis.set_ylim(-0.6, len(features) - 0.4)
+    axis.set_xlabel("share of gain, %: final fit (bar) and each fold (ticks)")
+    axis.grid(visible=False, axis="y")
+    return _svg(figure, name="importance", title="Share of gain of the most important features, final and per fold")
+
+
 def _figure(
     *, rows: int, height: float, width: float, ratios: tuple[float, ...] | None = None
 ) -> tuple[Any, list[Any]]:
@@ -94,7 +108,7 @@ def _dates(axis: Any) -> None:
     from matplotlib import dates
 
     untyped: Any = dates
-    locator = untyped.AutoDateLocator(maxticks=8)
+    locator = untyped.AutoDateLocator(minticks=3, maxticks=8)
     axis.xaxis.set_major_locator(locator)
     axis.xaxis.set_major_formatter(untyped.ConciseDateFormatter(locator))
     axis.xaxis.get_offset_text().set(color=_INK, fontsize=9)

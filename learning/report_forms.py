@@ -3,12 +3,13 @@
 Every text is escaped here; an unknown number is a dash, never a zero.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from html import escape
 from math import isfinite
+from typing import Protocol
 
-__all__ = ["badge", "gate_number", "grid", "limit", "number", "percent", "section", "share", "table", "when"]
+__all__ = ["badge", "gate_number", "grid", "limit", "number", "percent", "ranged", "section", "share", "table", "when"]
 
 DASH = "\u2013"
 
@@ -21,7 +22,7 @@ def table(
 
 
 def grid(heads: Sequence[str], rows: Sequence[Iterable[str]], *, label: str, classes: Sequence[str] = ()) -> str:
-    """A table; a head beginning with ``#`` is a column of numbers."""
+    """A table; a head beginning with ``#`` is a column of numbers, and heads that are all empty are left out."""
     head = "".join(
         f'<th scope="col"{" class=n" if h.startswith("#") else ""}>{escape(h.lstrip("#"))}</th>' for h in heads
     )
@@ -31,7 +32,7 @@ def grid(heads: Sequence[str], rows: Sequence[Iterable[str]], *, label: str, cla
     )
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"{f'<thead><tr>{head}</tr></thead>' if any(heads) else ''}<tbody>{body}</tbody></table></div>"
     )
 
 
@@ -70,6 +71,25 @@ def percent(value: float | None, *, digits: int = 1, sign: bool = False) -> str:
     if value is None or not isfinite(value):
         return DASH
     return f"{value:{'+' if sign else ''}.{digits}%}".replace("-", "\u2212")
+
+
+class _Range(Protocol):
+    """A value with the ends of its interval."""
+
+    @property
+    def value(self) -> float | None: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+
+
+def ranged(found: _Range, form: Callable[[float | None], str]) -> str:
+    """A number with its interval in small letters below it, if it has one."""
+    told = form(found.value)
+    if found.low is None or found.high is None:
+        return told
+    return f'{told}<span class="range">{form(found.low)} to {form(found.high)}</span>'
 
 
 def share(part: int, whole: int) -> str:

@@ -26,6 +26,10 @@ section,.headline{background:var(--card);border:1px solid var(--line);border-rad
 .headline{border-left:6px solid var(--edge);padding:22px 24px}
 .headline.promote{--edge:var(--good)}
 .headline.refuse{--edge:var(--bad)}
+.headline.plain{--edge:var(--accent)}
+.range{display:block;color:var(--muted);font-size:12px;font-weight:400;line-height:1.3}
+details{margin-top:10px}
+summary{cursor:pointer;color:var(--accent);font-size:14px;margin-bottom:6px}
 .headline .word{font-size:22px;font-weight:650;color:var(--edge)}
 .headline .why{margin-top:6px;max-width:75ch}
 .facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(130px,1fr));gap:14px 18px;margin:20px 0 0}
@@ -54,7 +58,7 @@ tr.quiet td,tr.quiet th{color:var(--muted)}
 code{font:13px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere;white-space:normal}
 .plot{display:block;width:100%;height:auto}
 .plot-reliability{max-width:520px}
-.plot-drift{max-width:820px}
+.plot-drift,.plot-importance{max-width:820px}
 .plot text{font-family:inherit}
 .bar{height:8px;border-radius:4px;background:var(--series-1);min-width:2px}
 footer{color:var(--muted);font-size:13px;margin-top:22px}

@@ -15,13 +15,14 @@ from time import perf_counter
 import numpy as np
 
 from features.contract import FeatureContract
-from learning.backtest import TradeTable, equity_curve, join_trades
+from learning.backtest import TradeTable, equity_curve
 from learning.combination import Combination, OutOfFold, fit_combination
 from learning.config import OnProgress, TrainingConfig, silent
 from learning.errors import HistoryError
 from learning.evaluation import ScoredFold, ScoredRows, score_fold, scored_rows, strategies
 from learning.evaluation_facts import Facts, evaluation_facts
 from learning.fold_models import RunJobs, TrainingWindow, WindowModels, fit_windows, one_blas_thread, prepare_window
+from learning.judged import JudgedTrades, judged_rows
 from learning.labels import UNRESOLVED
 from learning.metrics import Reliability, reliability
 from learning.panel import Panel, known_by
@@ -41,9 +42,10 @@ class TrainingResult:
     """What a bundle is sealed from, and the evidence beside it.
 
     ``models`` carry their calibration; ``weights (M,)``; ``policy`` has its thresholds. ``evaluation`` is JSON-ready
-    and equal for equal inputs. ``scored`` and ``trades`` are out of fold; ``equity (T,)`` of the ensemble over bars
-    ``equity_index (T,)``; ``bar_returns`` ``(T,)`` per strategy; ``importance (folds + 1, F)`` mean gain share per
-    window, the final one last; ``training_rows`` panel rows of the final fit; ``timings`` seconds per stage.
+    and equal for equal inputs. ``scored`` and ``trades`` are out of fold, ``trades_by`` those of every strategy;
+    ``equity (T,)`` of the ensemble over bars ``equity_index (T,)``; ``bar_returns`` ``(T,)`` per strategy;
+    ``importance (folds + 1, F)`` mean gain share per window, the final one last; ``training_rows`` panel rows of the
+    final fit; ``timings`` seconds per stage.
     """
 
     models: tuple[ModelPart, ...]
@@ -53,6 +55,7 @@ class TrainingResult:
     evaluation: Facts
     scored: ScoredRows
     trades: TradeTable
+    trades_by: dict[str, JudgedTrades]
     equity_index: Ints
     equity: Floats
     bar_returns: dict[str, Floats]
@@ -221,9 +224,10 @@ class _Run:
         combination: Combination,
     ) -> TrainingResult:
         with self.timed("score"):
-            judged = scored_rows(self.panel, scored, model_names=self.config.models)
+            decided = judged_rows(self.panel, [one.fold for one in scored], self.contract.names)
+            judged = scored_rows(self.panel, scored, decided, model_names=self.config.models)
             compared = strategies(
-                self.panel, scored, judged, contract=self.contract, spec=self.spec, config=self.config
+                self.panel, scored, judged, decided, contract=self.contract, spec=self.spec, config=self.config
             )
             facts = evaluation_facts(
                 self.panel, folds[:-1], windows, scored, combination, judged, compared, config=self.config
@@ -237,7 +241,8 @@ class _Run:
             policy=combination.policy(self.config.policy),
             evaluation=facts,
             scored=judged,
-            trades=join_trades([one.trades["ensemble"] for one in scored]),
+            trades=compared.trades["ensemble"].table,
+            trades_by=compared.trades,
             equity_index=np.arange(compared.first_index, compared.end_index, dtype=np.int64),
             equity=equity_curve(compared.bar_returns["ensemble"]),
             bar_returns=compared.bar_returns,

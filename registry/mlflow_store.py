@@ -8,51 +8,27 @@ first question (3 s), not before.
 """
 
 import contextlib
-import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any, Literal
 
 from registry import mlflow_run
-from registry.errors import StoreError
 from registry.load import LoadedBundle, load_bundle
 from registry.manifest import read_sealed
 from registry.mlflow_access import asking, client_for
+from registry.mlflow_pyfunc import save_pyfunc
+from registry.mlflow_texts import about_experiment, about_model
+from registry.mlflow_versions import ForeignVersion, RegisteredVersion, described, told, unknown_version
 from registry.model_card import model_card
+from registry.run_record import RunRecord
 from registry.seal import place
 
 __all__ = ["Alias", "ForeignVersion", "ModelStore", "RegisteredVersion"]
 
 Alias = Literal["challenger", "champion", "previous"]
 SYNCED = "lockstep.deployment"
-_NAMED_AT_MOST = 10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegisteredVersion:
-    """One version of the registered model as its tags describe it."""
-
-    version: int
-    bundle_hash: str
-    contract: str
-    synthetic: bool
-    created_ms: int
-    run_id: str
-    aliases: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForeignVersion:
-    """One version that something else than Lockstep registered: it has no bundle hash, so it never serves."""
-
-    version: int
-    created_ms: int
-    run_id: str
-    aliases: tuple[str, ...]
 
 
 class ModelStore:
@@ -67,21 +43,11 @@ class ModelStore:
         self.artifact_root = artifact_root
         self.model_name = model_name
 
-    def log_and_register(
-        self,
-        directory: Path | str,
-        bundle_hash: str,
-        *,
-        params: Mapping[str, object],
-        metrics: Mapping[str, object],
-        tags: Mapping[str, str],
-        artifacts: Sequence[Path] = (),
-    ) -> int:
+    def log_and_register(self, directory: Path | str, bundle_hash: str, record: RunRecord) -> int:
         """Log one run with the bundle and register it; returns the version, the same one for the same bundle.
 
-        Nested ``params`` and ``metrics`` are flattened, metrics that are no finite number are left out. The bundle
-        hash travels in the same statement that makes the version: killed at any point, a second call either finds
-        the version or makes it. Raises ``BundleError`` for a bundle that does not load here.
+        The bundle hash travels in the same statement that makes the version: killed at any point, a second call either
+        finds the version or makes it. Raises ``BundleError`` for a bundle that does not load here.
         """
         bundle = load_bundle(directory, expected_hash=bundle_hash)
         with self._asking("the registration"):
@@ -92,18 +58,16 @@ class ModelStore:
                 self._client,
                 self._experiment(),
                 bundle,
-                params=params,
-                metrics=metrics,
-                tags={**tags, **_bundle_tags(bundle)},
-                artifacts=artifacts,
-                model=lambda into: _save_pyfunc(Path(directory), bundle, into),
+                record,
+                tags=_bundle_tags(bundle),
+                model=lambda into: save_pyfunc(Path(directory), bundle, into),
             )
             self._ensure_model()
             self._client.create_model_version(
                 self.model_name,
                 source=f"{artifact_uri}/model",
                 run_id=run_id,
-                tags={**tags, **_bundle_tags(bundle)},
+                tags={**_told_of_versions(record.tags), **_bundle_tags(bundle)},
                 description=model_card(bundle),
             )
             # Two processes may have registered at once: everybody agrees on the first.
@@ -118,12 +82,12 @@ class ModelStore:
         """Every version, oldest first; empty when nothing was registered."""
         with self._asking("the list of versions"):
             aliases = self._aliases()
-            return tuple(_told(one, aliases) for one in self._search())
+            return tuple(told(one, aliases) for one in self._search())
 
     def version(self, version: int) -> RegisteredVersion:
         """One version; raises ``StoreError`` when there is none or it is no bundle."""
         with self._asking(f"version {version}"):
-            return _described(self._one(version), self._aliases())
+            return described(self._one(version), self._aliases())
 
     def has_version(self, version: int) -> bool:
         """Whether MLflow (still) has this version, whatever it holds."""
@@ -173,7 +137,7 @@ class ModelStore:
         with self._asking(f"the download of version {version}"):
             from mlflow.artifacts import download_artifacts
 
-            known = _described(self._one(version), {})
+            known = described(self._one(version), {})
             source = self._client.get_model_version_download_uri(self.model_name, str(version))
             with tempfile.TemporaryDirectory(prefix=".download-", dir=target.parent) as scratch:
                 made = download_artifacts(
@@ -204,7 +168,7 @@ class ModelStore:
     def _one(self, version: int) -> Any:
         found = self._search(f" and version_number = {version}")
         if not found:
-            raise _unknown(self.model_name, version, [int(one.version) for one in self._search()])
+            raise unknown_version(self.model_name, version, [int(one.version) for one in self._search()])
         return found[0]
 
     def _find(self, bundle_hash: str) -> int | None:
@@ -224,7 +188,7 @@ class ModelStore:
 
         if self._model() is None:
             with contextlib.suppress(MlflowException):  # another process made it first; the next call tells otherwise
-                self._client.create_registered_model(self.model_name)
+                self._client.create_registered_model(self.model_name, description=about_model(self.model_name))
 
     def _experiment(self) -> str:
         from mlflow.exceptions import MlflowException
@@ -233,13 +197,19 @@ class ModelStore:
         if found is None:
             location = None if self.artifact_root is None else _as_uri(self.artifact_root, self.model_name)
             try:
-                return str(self._client.create_experiment(self.model_name, artifact_location=location))
+                made = self._client.create_experiment(
+                    self.model_name, artifact_location=location, tags=_experiment_tags(self.model_name)
+                )
+                return str(made)
             except MlflowException:
                 found = self._client.get_experiment_by_name(self.model_name)
                 if found is None:
                     raise
         if found.lifecycle_stage == "deleted":
             self._client.restore_experiment(found.experiment_id)
+        for name, value in _experiment_tags(self.model_name).items():
+            if name not in found.tags:  # what an operator wrote there stays
+                self._client.set_experiment_tag(found.experiment_id, name, value)
         return str(found.experiment_id)
 
 
@@ -249,6 +219,19 @@ def _as_uri(root: Path | str, model_name: str) -> str:
     return (Path(root).resolve() / model_name).as_uri()
 
 
+def _experiment_tags(model_name: str) -> dict[str, str]:
+    """A description, and the kind that keeps MLflow's page from asking for one."""
+    return {
+        "mlflow.note.content": about_experiment(model_name),
+        "mlflow.experimentKind": "custom_model_development",
+    }
+
+
+def _told_of_versions(tags: Mapping[str, str]) -> dict[str, str]:
+    """The few tags of a run that tell versions apart in their list; the others are one click away."""
+    return {name: tags[name] for name in ("period", "mode", "commit", "training_key") if name in tags}
+
+
 def _bundle_tags(bundle: LoadedBundle) -> dict[str, str]:
     return {
         "bundle_hash": bundle.hash,
@@ -256,69 +239,3 @@ def _bundle_tags(bundle: LoadedBundle) -> dict[str, str]:
         "synthetic": "true" if bundle.facts["synthetic"] else "false",
         "snapshot_id": str(bundle.facts["snapshot_id"]),
     }
-
-
-def _told(found: Any, aliases: Mapping[str, int]) -> RegisteredVersion | ForeignVersion:
-    """A version as its tags describe it; one without a bundle hash is foreign."""
-    number = int(found.version)
-    created_ms, run_id = int(found.creation_timestamp), str(found.run_id)
-    pointed = tuple(sorted(alias for alias, at in aliases.items() if at == number))
-    if "bundle_hash" not in found.tags:
-        return ForeignVersion(version=number, created_ms=created_ms, run_id=run_id, aliases=pointed)
-    return RegisteredVersion(
-        version=number,
-        bundle_hash=found.tags["bundle_hash"],
-        contract=found.tags.get("contract", ""),
-        synthetic=found.tags.get("synthetic") != "false",
-        created_ms=created_ms,
-        run_id=run_id,
-        aliases=pointed,
-    )
-
-
-def _described(found: Any, aliases: Mapping[str, int]) -> RegisteredVersion:
-    told = _told(found, aliases)
-    if isinstance(told, ForeignVersion):
-        raise StoreError(
-            f"version {told.version} of {found.name!r} is not a Lockstep bundle",
-            why="it has no bundle hash, so nothing proves what is in it",
-            remedy="delete that version in MLflow, or name one that lockstep models list shows with a bundle",
-        )
-    return told
-
-
-def _unknown(model_name: str, version: int, known: Sequence[int]) -> StoreError:
-    if not known:
-        return StoreError(
-            f"version {version} of {model_name!r} does not exist",
-            why="nothing is registered under this name yet",
-            remedy="train first, or set registry.model_name to the model you mean",
-        )
-    earlier = "... " if len(known) > _NAMED_AT_MOST else ""
-    return StoreError(
-        f"version {version} of {model_name!r} does not exist",
-        why=f"its versions are {earlier}{', '.join(map(str, known[-_NAMED_AT_MOST:]))}",
-        remedy="name one of them; lockstep models list shows what each is",
-    )
-
-
-def _save_pyfunc(directory: Path, bundle: LoadedBundle, into: Path) -> None:
-    """The MLflow model directory ``into``: code, requirements, signature and the bundle."""
-    from mlflow.models import ModelSignature
-    from mlflow.pyfunc import save_model
-    from mlflow.types import ColSpec, Schema
-
-    copy = into.parent / "bundle"
-    shutil.copytree(directory, copy)
-    packages = ("lockstep", "mlflow", "lightgbm", "xgboost", "numpy", "numba", "pandas")
-    save_model(
-        into,
-        python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-        artifacts={"bundle": str(copy)},
-        model_config={"bundle_hash": bundle.hash},
-        signature=ModelSignature(
-            inputs=Schema([ColSpec("double", name) for name in bundle.contract.names]),
-            outputs=Schema([ColSpec("double", name) for name in ("p_hold", "p_buy", "p_sell")]),
-        ),
-        pip_requirements=[f"{name}=={installed(name)}" for name in packages],
-    )

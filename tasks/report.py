@@ -26,9 +26,9 @@ from learning.report_inputs import (
 )
 from registry.policy import Action
 
-__all__ = ["report_inputs", "write_atomically", "write_report"]
+__all__ = ["BASELINES", "calibration_curves", "report_inputs", "write_atomically", "write_report"]
 
-_BASELINES = ("no_trade", "climatology", "primary_rule", "buy_and_hold")
+BASELINES = ("no_trade", "climatology", "primary_rule", "buy_and_hold")
 
 
 def write_report(app: App, summary: Mapping[str, Any], done: Mapping[str, Mapping[str, Any]]) -> Path:
@@ -81,7 +81,7 @@ def report_inputs(
                 equity=tuple(evidence["equity"]["value"]),
             ),
         ),
-        calibration=_calibration(evidence["reliability"]),
+        calibration=calibration_curves(evidence["reliability"]),
         drift_verdict=summary["drift"]["verdict"],
         drift_reason=summary["drift"]["reason"],
         drift=tuple(_drift(row) for row in done["drift"]["features"] if row["psi"] is not None),
@@ -106,7 +106,7 @@ def _coverage(row: Mapping[str, Any]) -> CoverageRow:
 def _score(name: str, scores: Mapping[str, Any]) -> ScoreRow:
     return ScoreRow(
         name=name.replace("_", " "),
-        role="ensemble" if name == "ensemble" else "baseline" if name in _BASELINES else "model",
+        role="ensemble" if name == "ensemble" else "baseline" if name in BASELINES else "model",
         log_loss=scores["log_loss"],
         brier=scores["brier"],
         trades=scores["trades"],
@@ -123,7 +123,7 @@ def _gate(gate: Mapping[str, Any]) -> GateRow:
     return GateRow(**{name: gate[name] for name in names})
 
 
-def _calibration(reliability: Mapping[str, Any]) -> tuple[CalibrationCurve, ...]:
+def calibration_curves(reliability: Mapping[str, Any]) -> tuple[CalibrationCurve, ...]:
     """One curve per class from the stored bins; bins nobody fell into are left out."""
     curves = []
     for action in Action:

@@ -7,10 +7,11 @@ in the same bundle.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
-from pathlib import Path
+from time import perf_counter
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -29,7 +30,6 @@ from learning.plausibility import plausibility
 from learning.training import TrainingResult, train
 from market.timeframe import DAY_MS
 from registry.bundle_parts import BundleParts
-from registry.catalog import record_bundle
 from registry.deployments import deployment_history
 from registry.golden import make_golden
 from registry.predictors import load_predictor
@@ -40,10 +40,12 @@ from tasks.histories import load_histories, load_inputs
 from tasks.lookahead import require_causal
 from tasks.plan import barrier_spec, config_facts, event_rule, training_config
 from tasks.progress import report
+from tasks.registration import Registration, register_training
 from tasks.runner import require_runner, runner_of
-from tasks.stores import block_cache, bundle_cache, model_store
+from tasks.stores import block_cache, bundle_cache
 from tasks.training_evidence import json_ready, ledger_rows, training_evidence
-from tasks.trials import count_trials, enter_trial
+from tasks.training_report import report_path
+from tasks.trials import count_trials, enter_trial, tuning_trials
 from tasks.tuning import tuning_of
 from tasks.windows import Window, current_window
 
@@ -83,18 +85,34 @@ def train_and_register(home: str, overrides: Mapping[str, object] | None = None)
         request = training_request(app)
         finished = _finished(app, request.key)
         if finished is not None:
-            return finished
+            return {**finished, **_beside(app, finished, {})}
         _begin(app.engine, request, app.settings.registry.model_name)
-        trained = _train(app, request)
+        timings: dict[str, float] = {}
+        trained = _train(app, request, timings)
         result, evidence = trained.result, trained.evidence
+        facts = _bundle_facts(app, request, trained)
         with scratch_directory(app.settings.home / "tmp", prefix="sealing-") as scratch:
             directory = scratch / "bundle"
-            bundle_hash = seal(_parts(app, request, trained), directory)
+            with _timed(timings, "seal"):
+                bundle_hash = seal(_parts(app, request, trained, facts), directory)
             report("register", 1, 3)
-            fresh = fresh_process_check(directory, bundle_hash)
+            with _timed(timings, "verify"):
+                fresh = fresh_process_check(directory, bundle_hash)
             report("register", 2, 3)
             bundle_cache(app).put(directory, bundle_hash)
-            version = _register(app, directory, bundle_hash, request, result, evidence, scratch)
+            made = Registration(
+                directory=directory,
+                bundle_hash=bundle_hash,
+                training_key=request.key,
+                facts=facts,
+                evidence=evidence,
+                result=result,
+                features=request.window.contract.names,
+                timings=dict(timings),
+                trials=tuning_trials(app.engine, request.key),
+            )
+            with _timed(timings, "register"):
+                version = register_training(app, made, scratch=scratch)
             _forget_old_bundles(app, bundle_hash)
             report("register", 3, 3)
         evaluation = {
@@ -104,7 +122,8 @@ def train_and_register(home: str, overrides: Mapping[str, object] | None = None)
             "universe": dict(request.universe),
             "fresh_process_digest": fresh.golden_digest,
         }
-        return _finish(app.engine, request, bundle_hash=bundle_hash, version=version, evaluation=evaluation)
+        run = _finish(app.engine, request, bundle_hash=bundle_hash, version=version, evaluation=evaluation)
+        return {**run, **_beside(app, run, timings)}
 
 
 def training_request(app: App) -> TrainingRequest:
@@ -158,12 +177,12 @@ def _while_member(history: SymbolHistory, window: Window) -> SymbolHistory:
     return replace(history, member=member)
 
 
-def _train(app: App, request: TrainingRequest) -> _Trained:
+def _train(app: App, request: TrainingRequest, timings: dict[str, float]) -> _Trained:
     window, settings = request.window, app.settings
     spec = barrier_spec(settings)
-    panel = training_panel(app, request)
-    config = training_config(settings)
-    contract = window.contract
+    config, contract = training_config(settings), window.contract
+    with _timed(timings, "panel"):
+        panel = training_panel(app, request)
     with (
         runner_of(app) as run_jobs,
         tuning_of(app, key=request.key, snapshot=request.snapshot, contract=contract, config=config) as tuning,
@@ -178,15 +197,17 @@ def _train(app: App, request: TrainingRequest) -> _Trained:
             tuning=tuning,
             run_jobs=run_jobs,
         )
+    timings |= result.timings
     count = _record_trials(app.engine, request, result)
-    evidence = training_evidence(
-        result,
-        timeframe=window.timeframe,
-        horizon_bars=spec.horizon_bars,
-        seed=settings.training.seed,
-        trials=count,
-        alpha=settings.shadow.alpha,
-    )
+    with _timed(timings, "evidence"):
+        evidence = training_evidence(
+            result,
+            timeframe=window.timeframe,
+            horizon_bars=spec.horizon_bars,
+            seed=settings.training.seed,
+            trials=count,
+            alpha=settings.shadow.alpha,
+        )
     evidence["training_rows"] = int(result.training_rows.size)
     evidence["panel_rows"] = int(panel.y.size)
     evidence["plausibility"] = json_ready(asdict(plausibility(result, panel, names=window.contract.names)))
@@ -194,14 +215,11 @@ def _train(app: App, request: TrainingRequest) -> _Trained:
     return _Trained(result=result, evidence=evidence, reference=reference)
 
 
-def _parts(app: App, request: TrainingRequest, trained: _Trained) -> BundleParts:
+def _bundle_facts(app: App, request: TrainingRequest, trained: _Trained) -> dict[str, object]:
+    """What the bundle says of itself; no clock, so equal trainings seal equal bytes."""
     window, settings = request.window, app.settings
     result, evidence = trained.result, trained.evidence
-    width = len(window.contract.names)
-    predictors = [load_predictor(part, result.scaler, width) for part in result.models]
-    stretch = {"first_index": window.stretches.first, "end_index": window.stretches.train_end}
-    inputs = load_inputs(app.lake, window.symbols, window.contract, **stretch)
-    facts = {
+    return {
         "model_name": settings.registry.model_name,
         "training_key": request.key,
         "snapshot_id": request.snapshot.id,
@@ -224,6 +242,14 @@ def _parts(app: App, request: TrainingRequest, trained: _Trained) -> BundleParts
         "commit": code_commit(),
         "config": dict(request.config),
     }
+
+
+def _parts(app: App, request: TrainingRequest, trained: _Trained, facts: dict[str, object]) -> BundleParts:
+    window, settings, result = request.window, app.settings, trained.result
+    width = len(window.contract.names)
+    predictors = [load_predictor(part, result.scaler, width) for part in result.models]
+    stretch = {"first_index": window.stretches.first, "end_index": window.stretches.train_end}
+    inputs = load_inputs(app.lake, window.symbols, window.contract, **stretch)
     return BundleParts(
         contract=window.contract,
         label_spec=barrier_spec(settings),
@@ -238,37 +264,20 @@ def _parts(app: App, request: TrainingRequest, trained: _Trained) -> BundleParts
     )
 
 
-def _register(
-    app: App,
-    directory: Path,
-    bundle_hash: str,
-    request: TrainingRequest,
-    result: TrainingResult,
-    evidence: Mapping[str, object],
-    scratch: Path,
-) -> int:
-    """Log, register, record and make challenger; each step can be repeated."""
-    written = scratch / "evaluation.json"
-    written.write_text(json.dumps({"evaluation": result.evaluation, "evidence": evidence}, indent=1))
-    store = model_store(app)
-    version = store.log_and_register(
-        directory,
-        bundle_hash,
-        params=request.config,
-        metrics={"strategies": result.evaluation["strategies"], "timings_s": result.timings},
-        tags={
-            "snapshot_id": request.snapshot.id,
-            "commit": code_commit(),
-            "symbols": ",".join(request.window.symbols),
-            "training_key": request.key,
-        },
-        artifacts=(written,),
-    )
-    loaded = bundle_cache(app).load(bundle_hash)
-    record_bundle(app.engine, loaded, model_name=app.settings.registry.model_name, version=version)
-    if store.get_alias("champion") != version:
-        store.set_alias("challenger", version)
-    return version
+@contextmanager
+def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
+    began = perf_counter()
+    yield
+    timings[stage] = perf_counter() - began
+
+
+def _beside(app: App, run: Mapping[str, object], timings: Mapping[str, float]) -> dict[str, object]:
+    """What a run returns besides what is stored: its page, if that is still there, and the seconds of its stages."""
+    page = report_path(app.settings.home, model_name=str(run["model_name"]), bundle_hash=str(run["bundle_hash"]))
+    return {
+        "report": str(page) if page.exists() else None,
+        "timings_s": {stage: round(seconds, 3) for stage, seconds in timings.items()},
+    }
 
 
 def _forget_old_bundles(app: App, newest: str) -> None:

@@ -123,7 +123,8 @@ def test_an_unknown_symbol_has_no_features(home):
 def test_training_again_answers_from_the_finished_one(home):
     """The same data and settings are trained once, and the text shows the same scores as the first time."""
     found = home.json("train")
-    assert (found["trained_now"], found["version"]) == (False, 1)
+    assert (found["trained_now"], found["version"], found["timings_s"]) == (False, 1, {})
+    assert "Training of lockstep-synthetic" in Path(found["report"]).read_text()
     assert found["bundle_hash"] == home.life.first["champion"]["bundle_hash"]
     shown = home.ask("train").out
     assert "trained before" in shown
@@ -219,6 +220,8 @@ def test_a_second_model_lives_its_life_stage_by_stage(home):
     asked = name | {"LOCKSTEP_DATA__SYMBOLS": ",".join((*SYMBOLS, "SYNNOPEUSDT"))}
     trained = home.json("train", more=asked)
     assert (trained["trained_now"], trained["version"], trained["model_name"]) == (True, 1, "second")
+    assert {"panel", "fit", "score", "register"} <= set(trained["timings_s"])
+    assert trained["report"] in home.ask("train", more=asked).out.replace("\n", "")
     assert trained["evaluation"]["left_out"] == {"SYNNOPEUSDT": "no bars in the lake"}
     assert "SYNNOPEUSDT" in home.ask("train", more=asked).out
     assert home.json("status", more=name)["challenger"]["version"] == 1

@@ -345,6 +345,13 @@ def test_plots_are_reproducible_and_follow_the_page_colours():
     assert 'aria-label="Predicted probability' in reliability_plot([("BUY", [0.1, float("nan")], [0.2, float("nan")])])
 
 
+@pytest.mark.parametrize("hours", [3, 30, 110, 400, 3000, 20_000])
+def test_equity_of_any_length_has_dates_without_complaint(hours):
+    """From hours to years: the axis finds ticks, and no library warns (warnings are errors here)."""
+    times = [START + HOUR * hours * i // 50 for i in range(51)]
+    assert equity_plot([("ensemble", times, [1.0] * 51)]).count("<text") > 5
+
+
 def test_drawing_leaves_the_global_settings_alone():
     """Plots neither import pyplot nor change matplotlib's settings for others."""
     import matplotlib as mpl

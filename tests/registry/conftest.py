@@ -21,6 +21,7 @@ from registry.catalog import record_bundle
 from registry.manifest import MANIFEST, manifest_bytes, read_sealed
 from registry.mlflow_store import ModelStore
 from registry.predictors import ModelPart
+from registry.run_record import RunRecord
 from registry.scaler import Scaler
 from tests.forked import ForkServer
 from tests.registry.desk import Desk
@@ -137,7 +138,7 @@ def shelf(
     """Three bundles registered once, as versions 1, 2 and 3."""
     made = ModelStore(mlflow_uri, artifact_root=tmp_path_factory.mktemp("artifacts"), model_name="shelf")
     for at, one in enumerate((sealed, *others), start=1):
-        assert made.log_and_register(one.directory, one.hash, params={}, metrics={}, tags={}) == at
+        assert made.log_and_register(one.directory, one.hash, RunRecord()) == at
         loaded = load_bundle(one.directory, expected_hash=one.hash)
         record_bundle(engine, loaded, model_name=made.model_name, version=at)
     return made

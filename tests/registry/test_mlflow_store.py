@@ -1,5 +1,6 @@
 """Real MLflow on a real PostgreSQL."""
 
+import re
 import signal
 import warnings
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from registry.bundle import load_bundle
 from registry.errors import BundleError, StoreError
 from registry.mlflow_store import ForeignVersion, ModelStore
+from registry.run_record import ChildRun, RunRecord
 from tests.forked import ForkServer
 from tests.registry.made_bundles import Sealed
 
@@ -24,7 +26,7 @@ def register(store: ModelStore, sealed: Sealed, **changes: object) -> int:
         "metrics": {"log_loss": 0.98, "lightgbm": {"log_loss": 1.01}, "sharpe": float("nan"), "profit_factor": None},
         "tags": {"commit": "abc"},
     }
-    return store.log_and_register(sealed.directory, sealed.hash, **(given | changes))
+    return store.log_and_register(sealed.directory, sealed.hash, RunRecord(**(given | changes)))
 
 
 @pytest.fixture
@@ -60,14 +62,14 @@ def test_a_version_tells_what_it_is(store: ModelStore, sealed: Sealed, tmp_path:
     """Tags, description, parameters, finite metrics, the data and reports can be read by a person."""
     report = tmp_path / "drift.html"
     report.write_text("<p>hello</p>")
-    version = register(store, sealed, artifacts=[report])
+    version = register(store, sealed, artifacts={"reports": [report]})
     found = store.version(version)
     assert (found.bundle_hash, found.synthetic) == (sealed.hash, True)
     assert found.contract == sealed.parts.contract.fingerprint
     client = store._client
     described = client.get_model_version(store.model_name, str(version))
     assert "synthetic market" in described.description
-    assert "| lightgbm.log_loss | 1.01 |" in described.description
+    assert re.search(r"\| lightgbm\s+\| 1\.0100\s+\|", described.description)
     run = client.get_run(found.run_id)
     assert run.info.status == "FINISHED"
     assert run.data.params == {"training.folds": "5", "training.seed": "3"}
@@ -75,6 +77,50 @@ def test_a_version_tells_what_it_is(store: ModelStore, sealed: Sealed, tmp_path:
     assert run.data.tags["commit"] == "abc"
     assert run.inputs.dataset_inputs[0].dataset.digest == ("s" * 40)[:36]
     assert [one.path for one in client.list_artifacts(found.run_id, "reports")] == ["reports/drift.html"]
+
+
+def test_folds_and_trials_are_runs_beneath_the_training(store: ModelStore, sealed: Sealed) -> None:
+    """Found through their parent, with numbers, parameters and state; a second registration adds none."""
+    children = [ChildRun(name=f"fold {n}", kind="fold", metrics={"log_loss": n, "skill": None}) for n in (1, 2)]
+    children += [ChildRun(name="trial 1", kind="trial", params={"leaves": 7}, state="FAILED")]
+    series = {"fold/log_loss": {1: 0.9, 2: None, 3: 0.8}}
+    given = {"children": children, "series": series, "name": "a name", "description": "**told**", "seconds": 60.0}
+    assert [register(store, sealed, **given), register(store, sealed, **given)] == [1, 1]
+    client, parent = store._client, store.version(1).run_id
+    experiment = client.get_experiment_by_name(store.model_name)
+    beneath = client.search_runs([experiment.experiment_id], f"tags.mlflow.parentRunId = '{parent}'")
+    found = {run.info.run_name: run for run in beneath}
+    assert sorted(found) == ["fold 1", "fold 2", "trial 1"]
+    assert len(client.search_runs([experiment.experiment_id])) == 4
+    assert found["fold 2"].data.metrics == {"log_loss": 2.0}
+    assert (found["trial 1"].data.params, found["trial 1"].info.status) == ({"leaves": "7"}, "FAILED")
+    run = client.get_run(parent)
+    assert (run.info.run_name, run.data.tags["mlflow.note.content"]) == ("a name", "**told**")
+    assert run.info.end_time - run.info.start_time >= 60_000
+    assert [(one.step, one.value) for one in client.get_metric_history(parent, "fold/log_loss")] == [(1, 0.9), (3, 0.8)]
+
+
+def test_experiment_and_model_are_described_once_and_an_operators_words_stay(store: ModelStore, sealed: Sealed) -> None:
+    """What somebody wrote there is not overwritten by the next training."""
+    register(store, sealed)
+    client = store._client
+    experiment = client.get_experiment_by_name(store.model_name)
+    assert "one run each" in experiment.tags["mlflow.note.content"]
+    assert "lockstep promote" in store._model().description
+    client.set_experiment_tag(experiment.experiment_id, "mlflow.note.content", "mine")
+    assert store._experiment() == experiment.experiment_id
+    assert client.get_experiment(experiment.experiment_id).tags["mlflow.note.content"] == "mine"
+
+
+def test_the_card_says_what_a_reader_needs_before_trusting_it(store: ModelStore, sealed: Sealed) -> None:
+    """What, data, label, event rule, classes, contract, trials, limits and how to verify, within MLflow's length."""
+    card = store._client.get_model_version(store.model_name, str(register(store, sealed))).description
+    bundle = load_bundle(sealed.directory, expected_hash=sealed.hash)
+    for told in ("MADEUSDT", "s" * 40, "bars ahead", "direction mode, every", "0 HOLD (40.0%)", "3 counted", "Limits"):
+        assert told in card
+    for told in (bundle.contract.fingerprint, sealed.hash, "lockstep models verify", "synthetic market"):
+        assert told in card
+    assert len(card) <= 5000
 
 
 def test_nothing_is_printed_and_nothing_appears_in_the_working_directory(
@@ -151,7 +197,7 @@ def test_a_bundle_that_does_not_load_is_not_registered(store: ModelStore, copied
     """No run, no version."""
     (copied / "facts.json").unlink()
     with pytest.raises(BundleError, match=r"facts\.json is missing"):
-        store.log_and_register(copied, sealed.hash, params={}, metrics={}, tags={})
+        store.log_and_register(copied, sealed.hash, RunRecord())
     assert store.versions() == ()
 
 
@@ -198,18 +244,23 @@ def test_a_version_that_does_not_exist_is_named_beside_those_that_do(
 
 
 _KILLED = """
-import os, signal, sys
-from registry.mlflow_store import ForeignVersion, ModelStore
+import itertools, os, signal, sys
+from registry.mlflow_store import ModelStore
+from registry.run_record import ChildRun, RunRecord
 store = ModelStore(sys.argv[1], artifact_root=sys.argv[2], model_name=sys.argv[3])
 client = store._client
 method = sys.argv[6]
 plain = getattr(client, method)
+calls = itertools.count(1)
 def killed(*arguments, **named):
-    if sys.argv[7] == "after":
-        plain(*arguments, **named)
+    if sys.argv[7] != "before":
+        made = plain(*arguments, **named)
+        if sys.argv[7] == "after the third" and next(calls) < 3:
+            return made
     os.kill(os.getpid(), signal.SIGKILL)
 setattr(client, method, killed)
-store.log_and_register(sys.argv[4], sys.argv[5], params={"a": 1}, metrics={}, tags={})
+folds = [ChildRun(name=f"fold {n}", kind="fold") for n in range(3)]
+store.log_and_register(sys.argv[4], sys.argv[5], RunRecord(params={"a": 1}, children=folds))
 """
 
 
@@ -217,6 +268,8 @@ store.log_and_register(sys.argv[4], sys.argv[5], params={"a": 1}, metrics={}, ta
     ("method", "when"),
     [
         ("create_run", "after"),
+        ("create_run", "after the third"),
+        ("log_batch", "before"),
         ("log_artifacts", "after"),
         ("create_model_version", "before"),
         ("create_model_version", "after"),
@@ -225,7 +278,7 @@ store.log_and_register(sys.argv[4], sys.argv[5], params={"a": 1}, metrics={}, ta
 def test_killed_while_registering_a_second_try_gives_one_version(
     store: ModelStore, sealed: Sealed, forks: ForkServer, method: str, when: str
 ) -> None:
-    """SIGKILL at each step: afterwards there is one version of the bundle, and no run is left running."""
+    """SIGKILL at each step: then there is one version of the bundle, and no run, fold or parent, is left running."""
     arguments = [store.tracking_uri, str(store.artifact_root), store.model_name, str(sealed.directory), sealed.hash]
     done = forks.run(_KILLED, *arguments, method, when)
     assert done.code == -signal.SIGKILL, done.err
@@ -233,5 +286,8 @@ def test_killed_while_registering_a_second_try_gives_one_version(
     assert [one.bundle_hash for one in store.versions()] == [sealed.hash]
     assert version == 1
     experiment = store._client.get_experiment_by_name(store.model_name)
-    statuses = {run.info.status for run in store._client.search_runs([experiment.experiment_id])}
-    assert "RUNNING" not in statuses
+    runs = store._client.search_runs([experiment.experiment_id])
+    assert "RUNNING" not in {run.info.status for run in runs}
+    if when == "after the third":
+        beneath = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+        assert "KILLED" in {run.info.status for run in beneath}
