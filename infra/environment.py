@@ -9,7 +9,7 @@ is set here.
 
 from pathlib import Path
 
-__all__ = ["mlflow_environment", "prefect_environment"]
+__all__ = ["mlflow_environment", "prefect_environment", "ray_environment"]
 
 
 def prefect_environment(home: Path) -> dict[str, str]:
@@ -32,4 +32,13 @@ def mlflow_environment() -> dict[str, str]:
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "DO_NOT_TRACK": "true",
         "GIT_PYTHON_REFRESH": "quiet",
+    }
+
+
+def ray_environment(token: str) -> dict[str, str]:
+    """Ray, for a cluster of this process: no usage statistics, ``token`` as its key, GPUs as this process sees them."""
+    return {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_TOKEN": token,  # otherwise Ray writes one into ~/.ray
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     }

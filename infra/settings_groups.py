@@ -289,15 +289,26 @@ class TuningSettings(SettingsGroup):
 
 
 class ExecutionSettings(SettingsGroup):
-    """Where models are fitted."""
+    """Where models are fitted: in threads of the process, or on a cluster, with the same bytes."""
 
     runner: Literal["threads", "dask", "ray"] = Field(
         default="threads", description="threads of this process, or a cluster; dask and ray are extras of the package"
     )
     address: str = Field(
-        default="", description="Scheduler of the cluster (tcp://host:8786); empty: a local one for each training"
+        default="",
+        pattern=r"^(([a-z]+://)?[^\s/:@]+:[0-9]{1,5})?$",
+        description="Running cluster, `tcp://host:8786` for Dask, `ray://host:10001` for Ray; "
+        "empty starts one on this machine for each training",
     )
-    workers: int = Field(default=0, ge=0, le=10_000, description="Workers of a local cluster; 0: one per core")
+    workers: int = Field(
+        default=0, ge=0, le=10_000, description="Processes of a cluster started for a training; 0: one per core"
+    )
+
+    @model_validator(mode="after")
+    def _address_of_a_cluster(self) -> Self:
+        if self.address and self.runner == "threads":
+            raise ValueError("an address needs the runner dask or ray: threads have none")
+        return self
 
 
 class EnsembleSettings(SettingsGroup):

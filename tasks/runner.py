@@ -1,146 +1,138 @@
-"""Where are the models of a training fitted: in this process's threads, or on a cluster of Dask or Ray?
+"""Where do the jobs of a training run, and what is sent there?
 
-One Prefect task a model, through the task runner of the settings. The matrix of features is written once and mapped
-into memory by every worker, so a job is small; on a cluster of several machines the home's ``tmp`` folder must be
-shared between them. Every job is fitted on one thread, and the bytes are those that threads give. Without an address a
-local cluster is started for the training and stopped after it.
+``open_runner`` gives one function, ``map_jobs(function, shared, jobs, on_done)``: in threads of this process, or on a
+Dask or Ray cluster as the settings say. Jobs are small values; ``shared`` may be gigabytes, and is written once into a
+scratch directory of the home that every worker maps (so a cluster of other machines must see the home under the same
+path). Results come back in memory and nothing is stored on the way: a run that fails leaves nothing behind. The
+function is a top-level one of this code, pure, on one thread; then the runner changes no byte of any result.
 """
 
+import os
+import socket
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Protocol, TypeVar
 
-import numpy as np
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-from prefect.futures import as_completed
-
-from infra.bootstrap import App
+from infra.provenance import library_versions
 from infra.scratch import scratch_directory
-from learning.binned import BinnedPanel, FitData
-from learning.config import TrainingConfig
-from learning.fold_models import FitJob, FitResult, FitWork, OnModel, RunJobs, TrainingWindow, one_blas_thread, run_job
-from learning.search_space import Params
-from market.errors import LockstepError
-from registry.predictors import ModelKind
+from infra.settings import Settings
+from infra.shared_values import write_shared
+from learning.fold_models import FitJob, FitResult, FitWork, OnModel, RunJobs, one_blas_thread, run_job
+from tasks.clusters import PATIENCE_S, Cluster, Send, dask_cluster, ray_cluster
+from tasks.runner_errors import RunnerError
+from tasks.worker_job import RemoteCall
 
-__all__ = ["fit_elsewhere", "require_runner", "runner_of"]
+__all__ = ["MapJobs", "OnDone", "fit_runner", "open_runner", "require_runner"]
 
-_PACKAGES = {"dask": "prefect_dask", "ray": "prefect_ray"}
-_CONNECT_S = 15
-_BINNED: dict[str, BinnedPanel] = {}
-"""The one panel this worker process has mapped and binned, by the path of its matrix."""
+S = TypeVar("S")
+J = TypeVar("J")
+R = TypeVar("R")
+OnDone = Callable[[int, int], None]
+"""Called as ``(done, total)`` from the calling thread after each job."""
+
+_CLUSTERS: dict[str, Cluster] = {"dask": dask_cluster, "ray": ray_cluster}
+_PACKAGES = {"dask": ("dask", "distributed", "prefect_dask"), "ray": ("ray", "prefect_ray")}
 
 
-def require_runner(runner: str) -> None:
-    """Raise, before any work, when the libraries of the chosen runner are not installed."""
-    package = _PACKAGES.get(runner)
-    if package is not None and find_spec(package) is None:
-        raise LockstepError(
-            f"execution.runner is {runner} and {package.replace('_', '-')} is not installed",
-            why="models would have to be fitted somewhere else than where the settings say",
-            remedy=f"install lockstep[{runner}], or set execution.runner to threads",
+class MapJobs(Protocol):
+    """Runs ``function(shared, job)`` for every job."""
+
+    def __call__(self, function: Callable[[S, J], R], shared: S, jobs: Sequence[J], on_done: OnDone) -> list[R]:
+        """Results in the order of ``jobs``; the first error of a job is raised as it was, and ends the run."""
+
+
+def require_runner(settings: Settings) -> None:
+    """Raise ``RunnerError`` unless the runner of the settings is installed and, if it has an address, answers there."""
+    chosen, address = settings.execution.runner, settings.execution.address
+    missing = [name for name in _PACKAGES.get(chosen, ()) if find_spec(name) is None]
+    if missing:
+        raise RunnerError(
+            f"execution.runner is {chosen}, but {', '.join(missing)} is not installed",
+            why="models cannot be fitted where the settings say",
+            remedy=f"pip install 'lockstep[{chosen}]', or set execution.runner to threads",
         )
+    if address:
+        _require_answer(chosen, address)
 
 
 @contextmanager
-def runner_of(app: App) -> Iterator[RunJobs | None]:
-    """Who runs the jobs of a training: None for this process's threads, else a cluster, up while the block runs."""
-    execution = app.settings.execution
-    require_runner(execution.runner)
-    if execution.runner == "threads":
-        yield None
+def open_runner(settings: Settings) -> Iterator[MapJobs]:
+    """The runner of the settings for as long as the block lasts; a cluster started for it ends with it.
+
+    Raises:
+        RunnerError: it is not installed, does not answer, or a worker died.
+    """
+    require_runner(settings)
+    cluster = _CLUSTERS.get(settings.execution.runner)
+    if cluster is None:
+        yield _in_threads(settings.training.threads or os.cpu_count() or 1)
         return
+    workers = settings.execution.workers or os.cpu_count() or 1
+    # Ray's sockets need a short path, so a local cluster's own files do not lie in the home.
     with (
-        _connected(execution.runner, execution.address, lambda: _cluster(app)) as cluster,
-        scratch_directory(app.settings.home / "tmp", prefix="matrix-") as scratch,
+        scratch_directory(Path(tempfile.gettempdir()), prefix="lockstep-cluster-") as scratch,
+        cluster(settings.execution.address, workers, scratch) as send,
     ):
-
-        def run(work: FitWork, jobs: Sequence[FitJob], on_model: OnModel) -> Sequence[FitResult]:
-            return _run_on(cluster, work, jobs, on_model, scratch / "X.npy")
-
-        yield run
+        yield _on_cluster(send, settings.home / "tmp")
 
 
-@task(name="fit", cache_policy=NO_CACHE, persist_result=False)
-def fit_elsewhere(
-    path: str,
-    data: FitData,
-    window: TrainingWindow,
-    kind: ModelKind,
-    config: TrainingConfig,
-    replaced: Params,
-) -> FitResult:
-    """One model of one window in whatever process this is; ``data`` lacks its matrix, which lies at ``path``."""
-    if path not in _BINNED:
-        _BINNED.clear()
-        _BINNED[path] = BinnedPanel(replace(data, X=np.load(path, mmap_mode="r", allow_pickle=False)))
-    work = FitWork(binned=_BINNED[path], windows=(window,), config=config, replaced=({kind: replaced},))
-    with one_blas_thread():
-        return run_job(work, FitJob(window=0, kind=kind))
+def fit_runner(settings: Settings) -> RunJobs | None:
+    """How ``train`` fits its models under these settings; none where it does so in its own threads."""
+    if settings.execution.runner == "threads":
+        return None
+
+    def run(work: FitWork, jobs: Sequence[FitJob], on_model: OnModel) -> Sequence[FitResult]:
+        with open_runner(settings) as map_jobs:  # no longer than models are fitted: a cluster holds memory
+            return map_jobs(run_job, work, jobs, on_model)
+
+    return run
 
 
-def _run_on(cluster: Any, work: FitWork, jobs: Sequence[FitJob], on_model: OnModel, path: Path) -> Sequence[FitResult]:
-    data = work.binned.data
-    np.save(path, np.ascontiguousarray(data.X), allow_pickle=False)
-    light = replace(data, X=np.empty((0, data.X.shape[1]), dtype=np.float32))
-    sent = {}
-    for job in jobs:
-        arguments = {
-            "path": str(path),
-            "data": light,
-            "window": work.windows[job.window],
-            "kind": job.kind,
-            "config": work.config,
-            "replaced": dict(work.replaced[job.window].get(job.kind, {})),
-        }
-        sent[cluster.submit(fit_elsewhere, parameters=arguments)] = job
-    done = []
-    for future in as_completed(list(sent)):
-        found: FitResult = future.result()
-        done.append(replace(found, job=sent[future]))
-        on_model(len(done), len(jobs))
-    return done
+def _in_threads(threads: int) -> MapJobs:
+    def map_jobs(function: Callable[[S, J], R], shared: S, jobs: Sequence[J], on_done: OnDone) -> list[R]:
+        with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
+            running = [pool.submit(function, shared, job) for job in jobs]
+            try:
+                for done, future in enumerate(as_completed(running), start=1):
+                    future.result()
+                    on_done(done, len(jobs))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        return [future.result() for future in running]
+
+    return map_jobs
 
 
-def _cluster(app: App) -> Any:
-    """Prefect's task runner for these settings, not yet started."""
-    execution = app.settings.execution
-    workers = execution.workers or app.settings.training.threads or None
-    if execution.runner == "dask":
-        from prefect_dask.task_runners import DaskTaskRunner
+def _on_cluster(send: Send, parent: Path) -> MapJobs:
+    def map_jobs(function: Callable[[S, J], R], shared: S, jobs: Sequence[J], on_done: OnDone) -> list[R]:
+        found: dict[int, R] = {}
+        with scratch_directory(parent, prefix="jobs-") as directory:
+            write_shared(shared, directory)
+            call = RemoteCall(function=function, directory=str(directory), versions=library_versions())
+            for number, outcome in send(call, jobs):
+                found[number] = outcome.result()
+                on_done(len(found), len(jobs))
+        return [found[number] for number in range(len(jobs))]
 
-        if execution.address:
-            import distributed
-
-            connect: Any = distributed.Client
-            with connect(execution.address, timeout=_CONNECT_S):  # Prefect's own connects at the first job only
-                pass
-            return DaskTaskRunner(address=execution.address)
-        local = {"threads_per_worker": 1, "processes": True, "dashboard_address": None, "silence_logs": 50}
-        return DaskTaskRunner(cluster_kwargs=local | ({"n_workers": workers} if workers else {}))
-    from prefect_ray.task_runners import RayTaskRunner
-
-    if execution.address:
-        return RayTaskRunner(address=execution.address)
-    quiet = {"include_dashboard": False, "log_to_driver": False, "configure_logging": False}
-    return RayTaskRunner(init_kwargs=quiet | ({"num_cpus": workers} if workers else {}))
+    return map_jobs
 
 
-@contextmanager
-def _connected(runner: str, address: str, make: Callable[[], Any]) -> Iterator[Any]:
+def _require_answer(chosen: str, address: str) -> None:
+    """Ask at the door, with a time limit: Dask's own client waits for ever for one that accepts and says nothing."""
+    scheme, _, place = address.rpartition("://")
+    host, _, port = place.rpartition(":")
     try:
-        cluster = make().__enter__()
-    except Exception as error:
-        raise LockstepError(
-            f"no {runner} cluster at {address or 'this machine'} ({type(error).__name__}: {str(error)[:200]})",
-            why="execution.runner asks for it, and nothing else is used in its place",
-            remedy="start the cluster, correct execution.address, or set execution.runner to threads",
+        with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as connection:
+            if chosen == "dask" and scheme in {"", "tcp"} and not connection.recv(1):  # a scheduler speaks first
+                raise ConnectionError("it hangs up")
+    except (OSError, OverflowError) as error:
+        raise RunnerError(
+            f"no {chosen} cluster answers at {address} ({error})",
+            why="there is nowhere to fit models",
+            remedy="start the cluster or correct execution.address, or set execution.runner to threads",
         ) from error
-    try:
-        yield cluster
-    finally:
-        cluster.__exit__(None, None, None)

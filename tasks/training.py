@@ -41,7 +41,7 @@ from tasks.lookahead import require_causal
 from tasks.plan import barrier_spec, config_facts, event_rule, training_config
 from tasks.progress import report
 from tasks.registration import Registration, register_training
-from tasks.runner import require_runner, runner_of
+from tasks.runner import fit_runner, require_runner
 from tasks.stores import block_cache, bundle_cache
 from tasks.training_evidence import json_ready, ledger_rows, training_evidence
 from tasks.training_report import report_path
@@ -81,7 +81,7 @@ def train_and_register(home: str, overrides: Mapping[str, object] | None = None)
         exclusive(app.engine, f"training of {app.settings.registry.model_name}"),
     ):
         require_device(app.settings.training.device)
-        require_runner(app.settings.execution.runner)
+        require_runner(app.settings)
         request = training_request(app)
         finished = _finished(app, request.key)
         if finished is not None:
@@ -183,10 +183,7 @@ def _train(app: App, request: TrainingRequest, timings: dict[str, float]) -> _Tr
     config, contract = training_config(settings), window.contract
     with _timed(timings, "panel"):
         panel = training_panel(app, request)
-    with (
-        runner_of(app) as run_jobs,
-        tuning_of(app, key=request.key, snapshot=request.snapshot, contract=contract, config=config) as tuning,
-    ):
+    with tuning_of(app, key=request.key, snapshot=request.snapshot, contract=contract, config=config) as tuning:
         result = train(
             panel,
             contract,
@@ -195,7 +192,7 @@ def _train(app: App, request: TrainingRequest, timings: dict[str, float]) -> _Tr
             train_end_index=window.stretches.train_end,
             on_progress=lambda stage, done, total: report(f"train: {stage}", done, total),
             tuning=tuning,
-            run_jobs=run_jobs,
+            run_jobs=fit_runner(settings),
         )
     timings |= result.timings
     count = _record_trials(app.engine, request, result)

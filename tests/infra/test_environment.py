@@ -1,6 +1,10 @@
 """Services stay quiet, offline and inside the home, by their own account."""
 
-from infra.environment import mlflow_environment, prefect_environment
+from importlib.util import find_spec
+
+import pytest
+
+from infra.environment import mlflow_environment, prefect_environment, ray_environment
 
 
 def test_prefect_keeps_everything_in_the_home(tmp_path, run_python):
@@ -30,3 +34,18 @@ print(is_telemetry_disabled(), pickle.get())
 """
     said, errors = run_python(script.replace("-W error", "")).communicate(timeout=120)
     assert said.strip() == "True False", errors
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is an extra")
+def test_ray_sends_nothing_and_takes_the_key_it_is_given(tmp_path, run_python):
+    """Ray itself reports usage statistics off and a key from the environment, so it writes none into ~/.ray."""
+    script = f"""
+import os
+os.environ.update({ray_environment("0123456789abcdef")!r})
+from ray._common.usage.usage_lib import usage_stats_enabled
+from ray._raylet import AuthenticationTokenLoader
+print(usage_stats_enabled(), AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True))
+"""
+    said, errors = run_python(f"import os; os.environ['HOME'] = {str(tmp_path)!r}\n{script}").communicate(timeout=120)
+    assert said.strip() == "False True", errors
+    assert not (tmp_path / ".ray").exists()
