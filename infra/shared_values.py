@@ -1,27 +1,37 @@
 """How do large arrays reach other processes without being sent to each of them?
 
-The value is written once: its arrays end to end in one file, the rest as a small pickle beside it. Whoever reads it
-maps that file read-only, so all readers of one machine share the same memory. Works for any picklable value whose
-arrays are contiguous; nobody has to name the arrays. Both files are private to one run, in its scratch directory: they
-are never an exchange format, and a pickle from anywhere else is never read.
+Its arrays are written once, end to end, into one file; what remains is small and travels with the job, as everything a
+cluster carries does. Whoever reads it maps the file read-only, so all readers of one machine share the same memory.
+Works for any value whose arrays are contiguous; nobody has to name the arrays. No pickle lies on the disk, and none
+from a file is ever read.
 """
 
 import mmap
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from infra.errors import InfraError
 
-__all__ = ["read_shared", "write_shared"]
+__all__ = ["SharedValue", "read_shared", "write_shared"]
 
 _ALIGNED = 64
 _LEAST = 4096
-"""Arrays below this many bytes travel in the pickle."""
+"""Arrays below this many bytes travel with the rest."""
 
 
-def write_shared(value: object, directory: Path) -> None:
-    """Write ``value`` into ``directory``, which must exist and hold no other value.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedValue:
+    """Where the arrays of a value lie (``path``, and their places ``extents`` in it), and the small rest of it."""
+
+    path: str
+    extents: tuple[tuple[int, int], ...]
+    rest: bytes
+
+
+def write_shared(value: object, directory: Path) -> SharedValue:
+    """Write the arrays of ``value`` into ``directory``, which must exist and hold no other value.
 
     Raises:
         InfraError: it cannot be written (disk full, permissions).
@@ -43,29 +53,29 @@ def write_shared(value: object, directory: Path) -> None:
                 file.seek(-file.tell() % _ALIGNED, 1)
                 extents.append((file.tell(), raw.nbytes))
                 file.write(raw)
-        (directory / "value").write_bytes(pickle.dumps((extents, body)))
     except OSError as error:
         raise InfraError(
             f"{directory} cannot be written ({error.strerror or error})",
             why="the workers read their arrays from there",
             remedy="free space or correct the permissions, then run this again",
         ) from error
+    return SharedValue(path=str(directory / "arrays"), extents=tuple(extents), rest=body)
 
 
-def read_shared(directory: Path) -> Any:
-    """The value written there; its large arrays are read-only views of the mapped file.
+def read_shared(given: SharedValue) -> Any:
+    """The value again; its large arrays are read-only views of the mapped file.
 
     Raises:
-        InfraError: this process does not see the directory.
+        InfraError: this process does not see the file.
     """
     try:
-        extents, body = pickle.loads((directory / "value").read_bytes())  # noqa: S301  # this run wrote it, in its own directory
-        with (directory / "arrays").open("rb") as file:
-            mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if extents else b"")
+        with Path(given.path).open("rb") as file:
+            mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if given.extents else b"")
     except OSError as error:
         raise InfraError(
-            f"a worker cannot read {directory} ({error.strerror or error})",
+            f"a worker cannot read {given.path} ({error.strerror or error})",
             why="that is where it finds the features and labels it fits on",
             remedy="let the worker's machine see the home under the same path, for the same user",
         ) from error
-    return pickle.loads(body, buffers=[mapped[at : at + size] for at, size in extents])  # noqa: S301  # the same
+    buffers = [mapped[at : at + size] for at, size in given.extents]
+    return pickle.loads(given.rest, buffers=buffers)  # noqa: S301  # it came with the job, from the process that asks

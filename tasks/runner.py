@@ -112,8 +112,8 @@ def _on_cluster(send: Send, parent: Path) -> MapJobs:
     def map_jobs(function: Callable[[S, J], R], shared: S, jobs: Sequence[J], on_done: OnDone) -> list[R]:
         found: dict[int, R] = {}
         with scratch_directory(parent, prefix="jobs-") as directory:
-            write_shared(shared, directory)
-            call = RemoteCall(function=function, directory=str(directory), versions=library_versions())
+            share = write_shared(shared, directory)
+            call = RemoteCall(function=function, share=share, versions=library_versions())
             for number, outcome in send(call, jobs):
                 found[number] = outcome.result()
                 on_done(len(found), len(jobs))

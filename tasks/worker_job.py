@@ -11,12 +11,11 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from infra.provenance import library_versions
-from infra.shared_values import read_shared
+from infra.shared_values import SharedValue, read_shared
 from learning.fold_models import one_blas_thread
 from tasks.runner_errors import RunnerError
 
@@ -27,13 +26,13 @@ _one_at_a_time = Lock()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteCall:
-    """What every job of a run has in common: a top-level ``function``, and the ``directory`` of the shared value.
+    """What every job of a run has in common: a top-level ``function``, and the value they ``share``.
 
     ``versions`` are the libraries that a worker must have too.
     """
 
     function: Callable[[Any, Any], Any]
-    directory: str
+    share: SharedValue
     versions: Mapping[str, str]
 
 
@@ -58,14 +57,14 @@ def run_remotely(call: RemoteCall, job: object) -> Outcome:
     try:
         _require_same_libraries(call.versions)
         with _one_at_a_time, one_blas_thread():
-            return Outcome(value=call.function(_shared(call.directory), job))
+            return Outcome(value=call.function(_shared(call.share), job))
     except Exception as error:  # noqa: BLE001  # it is raised where the jobs came from
         return Outcome(error=_sendable(error), raised=traceback.format_exc())
 
 
 @lru_cache(maxsize=1)
-def _shared(directory: str) -> Any:
-    return read_shared(Path(directory))
+def _shared(share: SharedValue) -> Any:
+    return read_shared(share)
 
 
 def _require_same_libraries(wanted: Mapping[str, str]) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from infra.errors import InfraError
-from infra.shared_values import read_shared, write_shared
+from infra.shared_values import SharedValue, read_shared, write_shared
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,7 @@ def test_every_array_comes_back_as_it_was(tmp_path):
         few=np.zeros((0, 9), dtype=np.int8),
         name="panel",
     )
-    write_shared(given, tmp_path)
-    found = read_shared(tmp_path)
+    found = read_shared(write_shared(given, tmp_path))
     assert found.name == "panel"
     for name in ("features", "columns", "few"):
         one, other = getattr(given, name), getattr(found, name)
@@ -36,12 +35,13 @@ def test_every_array_comes_back_as_it_was(tmp_path):
 
 
 def test_readers_share_one_copy_which_nobody_can_change(tmp_path):
-    """The bytes lie in the file once, not in the pickle, and a reader's array refuses to be written."""
+    """The bytes lie in the only file once, and a reader's array refuses to be written."""
     X = np.ones((1000, 100))
-    write_shared([X, X], tmp_path)
+    share = write_shared([X, X], tmp_path)
     assert X.nbytes <= (tmp_path / "arrays").stat().st_size < X.nbytes + 4096
-    assert (tmp_path / "value").stat().st_size < 4096
-    first, second = read_shared(tmp_path)
+    assert len(share.rest) < 4096
+    assert [path.name for path in tmp_path.iterdir()] == ["arrays"]
+    first, second = read_shared(share)
     assert first is second
     with pytest.raises(ValueError, match="read-only"):
         first[0, 0] = 2.0
@@ -49,14 +49,13 @@ def test_readers_share_one_copy_which_nobody_can_change(tmp_path):
 
 def test_a_value_without_arrays_needs_no_mapping(tmp_path):
     """Nothing is mapped for it, since an empty file cannot be."""
-    write_shared({"few": np.arange(3), "name": "small"}, tmp_path)
-    assert read_shared(tmp_path)["few"].tolist() == [0, 1, 2]
+    assert read_shared(write_shared({"few": np.arange(3), "name": "small"}, tmp_path))["few"].tolist() == [0, 1, 2]
 
 
 def test_a_reader_that_does_not_see_the_directory_says_what_to_do(tmp_path):
     """As a worker on another machine, without the shared home."""
     with pytest.raises(InfraError, match=r"worker cannot read .*let the worker's machine see the home"):
-        read_shared(tmp_path / "elsewhere")
+        read_shared(SharedValue(path=str(tmp_path / "elsewhere"), extents=(), rest=b""))
 
 
 def test_a_directory_that_cannot_be_written_says_so(tmp_path):

@@ -227,8 +227,7 @@ def test_a_cluster_without_workers_is_refused(home, running, monkeypatch):
 
 def test_a_worker_with_other_libraries_is_refused(tmp_path):
     """Other versions would fit other bytes in silence."""
-    write_shared(TABLE, tmp_path)
-    call = partial(RemoteCall, function=row_sum, directory=str(tmp_path))
+    call = partial(RemoteCall, function=row_sum, share=write_shared(TABLE, tmp_path))
     wanted = library_versions()
     assert run_remotely(call(versions=wanted), 0).result()[0] == "table"
     refused = run_remotely(call(versions=wanted | {"lightgbm": "1.0"}), 0)
