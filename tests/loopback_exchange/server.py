@@ -64,10 +64,16 @@ async def _end(runner: web.AppRunner) -> None:
     """Stop, and close every connection, also those whose client hung up midway through a page."""
     held = [one.transport for one in (runner.server.connections if runner.server else ()) if one.transport]
     await runner.cleanup()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
     for transport in held:
         transport.abort()
-    for _ in range(3):  # a socket is closed one turn of the loop after its transport
+    for _ in range(200):  # a socket is closed some turns of the loop after its transport
         await asyncio.sleep(0)
+        if all(getattr(transport, "_sock", None) is None for transport in held):
+            break
 
 
 def _handler(
