@@ -100,6 +100,20 @@ def _show(run: Mapping[str, Any]) -> None:
     on_gpu = [name for name, device in run["evaluation"].get("devices", {}).items() if device != "cpu"]
     if on_gpu:
         out.print(f"fitted on the GPU: {', '.join(on_gpu)} (bytes differ from run to run); all others on the CPU")
+    for one in run["evaluation"].get("tuning", []):
+        out.print(_tuned(one))
     out.print(score_table(run["evaluation"]["strategies"]))
     if run["report"] is not None:
         out.print(f"report: {run['report']}", soft_wrap=True)
+
+
+def _tuned(one: Mapping[str, Any]) -> str:
+    """One study in a line: how much was tried, what came out on the inner splits, and what is used."""
+    found = "the settings failed" if one["default_loss"] is None else f"settings {one['default_loss']:.4f}"
+    best = "" if one["loss"] is None else f", best {one['loss']:.4f}"
+    used = "the best is used" if one["used"] else "the settings stay"
+    tried = one["complete"] + one["pruned"] + one["failed"]
+    return (
+        f"tuned {one['kind']} in window {one['window']}: {tried} trials ({one['pruned']} pruned), "
+        f"log loss of {found}{best}: {used}"
+    )

@@ -264,13 +264,16 @@ class TuningSettings(SettingsGroup):
     """How hyper-parameters are searched inside training windows, before anything is judged."""
 
     trials: int = Field(
-        default=0, ge=0, le=10_000, description="Finished trials a kind of model and window; 0 does not tune"
+        default=0,
+        ge=0,
+        le=10_000,
+        description="Trials a kind of model and window, the settings' own first; 0 does not tune",
     )
     minutes: float = Field(
         default=0,
         ge=0,
         le=100_000,
-        description="Most minutes a window is tuned; reruns may differ; 0: no limit",
+        description="Minutes after which a window gets no further trial; reruns may differ; 0: no limit",
     )
     windows: Literal["first", "each"] = Field(
         default="first", description="Tune inside the first training window for all, or inside each for itself"

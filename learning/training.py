@@ -168,7 +168,7 @@ class _Run:
                 config=self.config,
                 on_model=lambda done, total: self.report("fit", done, total),
                 run_jobs=self.run_jobs,
-                replaced=[{kind: one.params for kind, one in each.models.items()} for each in tuned],
+                replaced=[one.used() for one in tuned],
             )
 
     def tune(self, windows: Sequence[TrainingWindow], tuning: Tuning | None) -> tuple[WindowTuning, ...]:

@@ -5,17 +5,18 @@ are combinatorial purged ones with an embargo; trees stop early on a purged slic
 of a trial is the mean over these splits of the log loss, weighted by uniqueness; it is reported split by split, and a
 trial that is worse than the median so far is pruned.
 
-The n-th finished trial depends on the seed, the study's name, n and the finished trials before it, so a study that was
-killed and goes on ends where it would have ended. The defaults are its first trial: tuning is never worse than they are
-on the inner splits. One trial at a time a study; studies of different kinds run side by side.
+What a study tries next, and how one that was killed goes on, is told in ``tuning_study.py``. What it finds is used only
+where it is clearly better than the settings: the best of many trials looks better than it is. Studies of different
+kinds take turns, a trial each, so that a limit of time is shared alike; a study's own trials never overlap.
 """
 
-import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
+from math import ceil, inf, isfinite, nan
+from threading import Event
 from typing import Any, Literal
 
 import numpy as np
@@ -27,8 +28,9 @@ from learning.config import TrainingConfig
 from learning.fold_models import TrainingWindow, dense_columns, window_weights
 from learning.metrics import log_loss_rows
 from learning.panel import Panel
-from learning.search_space import Params, default_params, distributions, with_params
+from learning.search_space import Params, with_params
 from learning.trainers import TRAINERS, fit_model, fit_scaler
+from learning.tuning_study import Trial, best_trial, close_interrupted, counted_trials, gain_over, run_trial
 from learning.walk_forward import split_by_time
 from market.candles import Floats, Ints
 from registry.predictors import ModelKind, load_predictor
@@ -37,7 +39,6 @@ from registry.sides import restrict_to_sides
 
 __all__ = [
     "OpenStudy",
-    "Trial",
     "TunedModel",
     "Tuner",
     "Tuning",
@@ -48,6 +49,7 @@ __all__ = [
 ]
 
 TuneWindows = Literal["first", "each"]
+_LOSSES = ("loss", "default_loss")
 OpenStudy = Callable[[ModelKind], Any]
 """Opens or continues the Optuna study of one kind of model."""
 
@@ -68,32 +70,34 @@ class TuningPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """One trial as the ledger keeps it; ``state`` complete, pruned or fail; ``loss`` in nats, NaN for a failed one."""
-
-    kind: ModelKind
-    number: int
-    params: Params
-    state: str
-    loss: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TunedModel:
-    """What a study chose: the best ``params``, their loss and that of the defaults, and how its trials ended."""
+    """What a study found: the best ``params``, their loss and that of the settings (NaN where failed), in nats.
+
+    ``gain`` is the mean over the inner splits and ``gain_error`` its standard error; ``used`` says whether the gain is
+    the larger (after the one-standard-error rule of Breiman et al., Classification and Regression Trees, 1984, sec.
+    3.4.3). Else the settings stay. ``complete``, ``pruned`` and ``failed`` count trials.
+    """
 
     params: Params
     loss: float
     default_loss: float
+    gain: float
+    gain_error: float
+    used: bool
     complete: int
     pruned: int
+    failed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowTuning:
-    """The choices of one window, by kind; kinds without one keep the defaults."""
+    """The choices of one window, by kind; kinds without one keep the settings."""
 
     models: Mapping[ModelKind, TunedModel]
+
+    def used(self) -> dict[ModelKind, Params]:
+        """What replaces the settings, by kind."""
+        return {kind: one.params for kind, one in self.models.items() if one.used}
 
 
 Tuner = Callable[[Panel, TrainingWindow, int], WindowTuning]
@@ -124,8 +128,8 @@ def tuning_facts(tuned: Sequence[WindowTuning]) -> list[dict[str, object]]:
             continue
         seen.append(one)
         for kind, chosen in one.models.items():
-            gain = chosen.default_loss - chosen.loss
-            facts.append({"window": number + 1, "kind": kind, **asdict(chosen), "gain": gain})
+            losses = {name: value if isfinite(value := getattr(chosen, name)) else None for name in _LOSSES}
+            facts.append({"window": number + 1, "kind": kind, **asdict(chosen), **losses})
     return facts
 
 
@@ -145,18 +149,71 @@ def tune_window(
 
     Raises ``HistoryError`` where the window is too short for its inner splits. Call it inside ``one_blas_thread``.
     """
-    trial = _Inner.of(panel, window.rows, contract=contract, config=config, plan=plan)
-    deadline = clock() + plan.seconds if plan.seconds else math.inf
-    studies = {kind: _Study(study=open_study(kind), kind=kind, inner=trial, plan=plan) for kind in config.models}
-    total = plan.trials * len(studies)
-    with ThreadPoolExecutor(max(1, min(config.threads, len(studies)))) as pool:
-        running = {kind: pool.submit(one.search, on_trial, lambda: clock() < deadline) for kind, one in studies.items()}
-        pending = set(running.values())
-        while pending:
-            _, pending = wait(pending, timeout=0.5)
-            tick(min(sum(one.finished for one in studies.values()), total), total)
-        found = {kind: future.result() for kind, future in running.items()}
-    return WindowTuning(models={kind: one for kind, one in found.items() if one is not None})
+    inner = _Inner.of(panel, window.rows, contract=contract, config=config, plan=plan)
+    deadline = clock() + plan.seconds if plan.seconds else inf
+    studies = [_Study.of(open_study(kind), kind, inner=inner) for kind in config.models]
+    for one in studies:
+        for trial in one.trials:
+            on_trial(trial)
+    _search(
+        studies, trials=plan.trials, threads=config.threads, go_on=lambda: clock() < deadline, told=on_trial, tick=tick
+    )
+    return WindowTuning(models={one.kind: _chosen(one.trials[: plan.trials]) for one in studies})
+
+
+def _search(
+    studies: Sequence["_Study"],
+    *,
+    trials: int,
+    threads: int,
+    go_on: Callable[[], bool],
+    told: OnTrial,
+    tick: Tick,
+) -> None:
+    """Give every study its turn until all have their trials or time is over; each has at least its first.
+
+    Callbacks come from this thread. Whatever ends this early (an interrupt, a failure) also ends the trials that are
+    running, after the inner split they are at.
+    """
+    total, stop = trials * len(studies), Event()
+    turns = deque(one for one in studies if len(one.trials) < trials)
+    running: dict[Future[Trial], _Study] = {}
+    with ThreadPoolExecutor(max(1, min(threads, len(studies)))) as pool:
+        try:
+            while turns or running:
+                while turns and len(running) < max(1, threads):
+                    study = turns.popleft()
+                    if not study.trials or go_on():
+                        running[pool.submit(study.next, stop)] = study
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    study = running.pop(future)
+                    study.trials.append(future.result())
+                    told(study.trials[-1])
+                    tick(sum(min(len(one.trials), trials) for one in studies), total)
+                    if len(study.trials) < trials:
+                        turns.append(study)
+        except BaseException:
+            stop.set()
+            raise
+    tick(total, total)
+
+
+def _chosen(counted: Sequence[Trial]) -> TunedModel:
+    """What the first trials of a study come to; a larger budget may have left more."""
+    default, best = counted[0], best_trial(counted)
+    gain, error = gain_over(default, best)
+    states = [one.state for one in counted]
+    return TunedModel(
+        params=dict(best.params),
+        loss=best.loss if best.state == "complete" else nan,
+        default_loss=default.loss if default.state == "complete" else nan,
+        gain=gain,
+        gain_error=error,
+        used=gain > error,
+        complete=states.count("complete"),
+        pruned=states.count("pruned"),
+        failed=states.count("fail"),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -207,91 +264,42 @@ class _Inner:
         return float((log_loss_rows(p, self.panel.y[fold.test]) * fold.weight).sum() / fold.weight.sum())
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Study:
-    """One study at work; ``finished`` is read by whoever shows progress."""
+    """One study at work, with the trials that count so far."""
 
     study: Any
     kind: ModelKind
     inner: _Inner
-    plan: TuningPlan
-    finished: int = 0
+    trials: list[Trial]
 
-    def search(self, on_trial: OnTrial, go_on: Callable[[], bool]) -> TunedModel | None:
-        """Go on until enough trials are finished or the time is over; every trial is told, old ones again."""
-        self._bury_the_dead()
-        done = _finished(self.study)
-        for one in self.study.get_trials(deepcopy=False):
-            if one.state.is_finished():
-                on_trial(self._told(one))
-        self.finished = len(done)
-        while self.finished < self.plan.trials and go_on():
-            on_trial(self._told(self._next()))
-            self.finished += 1
-        return self._chosen()
+    @classmethod
+    def of(cls, study: Any, kind: ModelKind, *, inner: _Inner) -> "_Study":
+        close_interrupted(study)
+        trials = list(counted_trials(study, kind, inner.config))
+        return cls(study=study, kind=kind, inner=inner, trials=trials)
 
-    def _bury_the_dead(self) -> None:
-        """A trial of a process that was killed never ended; nobody else can be at work on this study."""
-        from optuna.trial import TrialState
-
-        for one in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            self.study.tell(one.number, state=TrialState.FAIL)
-
-    def _next(self) -> Any:
-        """Ask, run and tell one trial; returns it as stored."""
-        from optuna.samplers import TPESampler
-        from optuna.trial import TrialState
-
-        self.study.sampler = TPESampler(seed=_seed(self.inner.config.seed, self.study.study_name, self.finished))
-        if self.finished == 0 and not self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            self.study.enqueue_trial(default_params(self.kind, self.inner.config))
-        trial = self.study.ask(fixed_distributions=distributions(self.kind))
-        losses: list[float] = []
-        for step, fold in enumerate(self.inner.folds):
-            losses.append(self.inner.loss(self.kind, trial.params, fold))
-            trial.report(float(np.mean(losses)), step)
-            if step + 1 < len(self.inner.folds) and trial.should_prune():
-                return self.study.tell(trial, state=TrialState.PRUNED)
-        return self.study.tell(trial, float(np.mean(losses)))
-
-    def _told(self, one: Any) -> Trial:
-        loss = one.value if one.value is not None else math.nan
-        return Trial(
-            kind=self.kind, number=int(one.number), params=dict(one.params), state=one.state.name.lower(), loss=loss
+    def next(self, stop: Event) -> Trial:
+        """One more trial."""
+        return run_trial(
+            self.study,
+            self.kind,
+            config=self.inner.config,
+            splits=len(self.inner.folds),
+            losses=lambda params: self._losses(params, stop),
         )
 
-    def _chosen(self) -> TunedModel | None:
-        done = _finished(self.study)
-        complete = [one for one in done if one.state.name == "COMPLETE"]
-        if not complete:
-            return None
-        best = min(complete, key=lambda one: one.value)
-        return TunedModel(
-            params=dict(best.params),
-            loss=float(best.value),
-            default_loss=float(done[0].value),
-            complete=len(complete),
-            pruned=len(done) - len(complete),
-        )
-
-
-def _finished(study: Any) -> Sequence[Any]:
-    """Complete and pruned trials in order; the first is that of the defaults, which is never pruned."""
-    from optuna.trial import TrialState
-
-    found: Sequence[Any] = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-    return found
-
-
-def _seed(seed: int, name: str, finished: int) -> int:
-    digest = sha256(f"{seed} {name} {finished}".encode()).digest()
-    return int.from_bytes(digest[:4], "little")
+    def _losses(self, params: Params, stop: Event) -> Iterator[float]:
+        for fold in self.inner.folds:
+            if stop.is_set():
+                raise InterruptedError
+            yield self.inner.loss(self.kind, params, fold)
 
 
 def _thinned(bar_index: Ints, max_rows: int) -> Ints:
     """Positions of the rows of every k-th bar, k as small as ``max_rows`` allows."""
     bars = np.unique(bar_index)
-    step = max(1, math.ceil(bar_index.size / max_rows))
+    step = max(1, ceil(bar_index.size / max_rows))
     return np.flatnonzero(np.isin(bar_index, bars[::step]))
 
 

@@ -46,7 +46,7 @@ from tasks.stores import block_cache, bundle_cache
 from tasks.training_evidence import json_ready, ledger_rows, training_evidence
 from tasks.training_report import report_path
 from tasks.trials import count_trials, enter_trial, tuning_trials
-from tasks.tuning import tuning_of
+from tasks.tuning import tuning_of, without_budget
 from tasks.windows import Window, current_window
 
 __all__ = ["TrainingRequest", "train_and_register", "training_panel", "training_request"]
@@ -54,9 +54,13 @@ __all__ = ["TrainingRequest", "train_and_register", "training_panel", "training_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRequest:
-    """What identifies a training: data, settings, libraries and committed code; equal keys give equal bundles."""
+    """What identifies a training: data, settings, libraries and committed code; equal keys give equal bundles.
+
+    ``study_key`` leaves out how long tuning may search, so that a larger budget continues the studies of a smaller one.
+    """
 
     key: str
+    study_key: str
     window: Window
     snapshot: Snapshot
     config: Mapping[str, object]
@@ -109,7 +113,7 @@ def train_and_register(home: str, overrides: Mapping[str, object] | None = None)
                 result=result,
                 features=request.window.contract.names,
                 timings=dict(timings),
-                trials=tuning_trials(app.engine, request.key),
+                trials=tuning_trials(app.engine, request.study_key),
             )
             with _timed(timings, "register"):
                 version = register_training(app, made, scratch=scratch)
@@ -149,8 +153,18 @@ def training_request(app: App) -> TrainingRequest:
         "commit": code_commit(),
         "versions": library_versions(),
     }
-    key = sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    return TrainingRequest(key=key, window=window, snapshot=snapshot, config=config, universe=universe)
+    return TrainingRequest(
+        key=_digest(identity),
+        study_key=_digest({**identity, "config": without_budget(config)}),
+        window=window,
+        snapshot=snapshot,
+        config=config,
+        universe=universe,
+    )
+
+
+def _digest(identity: Mapping[str, object]) -> str:
+    return sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def training_panel(app: App, request: TrainingRequest) -> Panel:
@@ -183,7 +197,7 @@ def _train(app: App, request: TrainingRequest, timings: dict[str, float]) -> _Tr
     config, contract = training_config(settings), window.contract
     with _timed(timings, "panel"):
         panel = training_panel(app, request)
-    with tuning_of(app, key=request.key, snapshot=request.snapshot, contract=contract, config=config) as tuning:
+    with tuning_of(app, key=request.study_key, snapshot=request.snapshot, contract=contract, config=config) as tuning:
         result = train(
             panel,
             contract,

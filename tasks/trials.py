@@ -12,7 +12,7 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from infra.tables import snapshots, trials
-from learning.tuning import Trial
+from learning.tuning_study import Trial
 from tasks.training_evidence import json_ready
 
 __all__ = ["count_trials", "enter_trial", "enter_tuning_trial", "ledger", "tuning_name", "tuning_trials"]
@@ -57,7 +57,7 @@ def enter_tuning_trial(engine: Engine, *, snapshot_id: str, run_key: str, window
         run_key=run_key,
         name=tuning_name(window, trial),
         params=trial.params,
-        metrics=json_ready({"inner_log_loss": loss}),
+        metrics=json_ready({"inner_log_loss": loss, "split_log_losses": list(trial.losses)}),
         state=trial.state,
     )
 
