@@ -27,7 +27,7 @@ from learning.labels import UNRESOLVED
 from learning.metrics import Reliability, reliability
 from learning.panel import Panel, known_by
 from learning.tuning import Tuning, WindowTuning, tuning_facts
-from learning.walk_forward import Fold, WalkForward, training_rows, walk_forward
+from learning.walk_forward import Fold, WalkForward, fewest_test_bars, training_rows, walk_forward
 from market.barriers import BarrierSpec
 from market.candles import Floats, Ints
 from registry.policy import DecisionPolicy
@@ -125,7 +125,7 @@ class _Run:
         return WalkForward(
             folds=self.config.folds,
             min_train_bars=self.config.min_train_bars,
-            min_test_bars=2 * self.spec.horizon_bars,
+            min_test_bars=fewest_test_bars(self.spec.horizon_bars),
             gap_bars=self.config.gap_bars,
             mode=self.config.mode,
         )

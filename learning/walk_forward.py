@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 from learning.errors import HistoryError, LeakError
 from market.candles import Ints
 
-__all__ = ["Fold", "Mode", "WalkForward", "assert_no_overlap", "split_by_time", "training_rows", "walk_forward"]
+__all__ = [
+    "Fold",
+    "Mode",
+    "WalkForward",
+    "assert_no_overlap",
+    "fewest_test_bars",
+    "split_by_time",
+    "training_rows",
+    "walk_forward",
+]
 
 Mode = Literal["expanding", "rolling"]
 
@@ -30,6 +39,11 @@ class WalkForward:
     min_test_bars: int
     gap_bars: int = 0
     mode: Mode = "expanding"
+
+
+def fewest_test_bars(horizon_bars: int) -> int:
+    """The shortest test window: two label horizons, so that half of its labels lie inside it."""
+    return 2 * horizon_bars
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

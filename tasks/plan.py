@@ -17,6 +17,7 @@ from learning.combinatorial import Combinatorial
 from learning.config import TrainingConfig
 from learning.ensemble import EnsembleRule, parse_weights
 from learning.tuning import TuningPlan
+from learning.walk_forward import fewest_test_bars
 from market.barriers import BarrierSpec
 from market.costs import CostModel
 from market.errors import LockstepError
@@ -183,9 +184,11 @@ def plan_stretches(*, first: int, end: int, settings: Settings) -> Stretches:
     shadow = settings.shadow.shadow_days * per_day
     train_end = end - serve - shadow
     t = settings.training
+    warm = first + settings.features.warmup_bars
     if t.max_days:
         first = max(first, train_end - t.max_days * per_day)
-    needed = settings.features.warmup_bars + t.min_train_days * per_day + t.folds * settings.labels.horizon_bars
+    tested = t.folds * fewest_test_bars(settings.labels.horizon_bars)
+    needed = max(warm - first, 0) + t.min_train_days * per_day + tested
     if train_end - first < needed:
         missing = ceil((needed - (train_end - first)) / per_day)
         raise NotEnoughHistoryError(

@@ -3,6 +3,7 @@
 import ast
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from infra.settings import load_settings
 from learning.config import TrainingConfig
 from learning.errors import EnsembleError
+from learning.walk_forward import WalkForward, fewest_test_bars, walk_forward
 from registry.policy import DecisionPolicy
 from tasks.plan import (
     NotEnoughHistoryError,
@@ -41,7 +43,7 @@ def test_stretches_meet_without_overlap_or_hole(first, days, shadow, serve, trai
     found = settings(
         shadow__shadow_days=shadow, shadow__serve_days=serve, training__min_train_days=train, training__folds=2
     )
-    needed = 1152 + train * PER_DAY + 2 * 48
+    needed = 1152 + train * PER_DAY + 2 * (2 * 48)
     end = first + days * PER_DAY
     if days * PER_DAY - (shadow + serve) * PER_DAY < needed:
         with pytest.raises(NotEnoughHistoryError):
@@ -75,6 +77,34 @@ def test_the_days_that_are_missing_are_enough():
     plan_stretches(first=0, end=(10 + missing) * PER_DAY, settings=found)
     with pytest.raises(NotEnoughHistoryError):
         plan_stretches(first=0, end=(10 + missing - 1) * PER_DAY, settings=found)
+
+
+@pytest.mark.parametrize("horizon", [48, 900])
+def test_what_the_plan_grants_walk_forward_can_cut(horizon):
+    """The fewest days that are accepted hold every fold: the message never sends for days that turn out too few."""
+    found = settings(labels__horizon_bars=horizon)
+    days = next(days for days in range(20, 200) if _accepted(days, found))
+    plan = plan_stretches(first=0, end=days * PER_DAY, settings=found)
+    bars = np.arange(plan.first + 1152, plan.train_end)
+    folds = WalkForward(folds=5, min_train_bars=20 * PER_DAY, min_test_bars=fewest_test_bars(horizon))
+    cut = walk_forward(bars, bars + 1, trainable=np.ones(bars.size, bool), end_index=plan.train_end, plan=folds)
+    assert len(cut) == 5
+
+
+def test_newest_days_need_no_warm_up_of_their_own():
+    """Bars before the newest days warm the features up, so the days themselves need not."""
+    plan = plan_stretches(first=0, end=100 * PER_DAY, settings=settings(training__max_days=22))
+    assert plan.first == plan.train_end - 22 * PER_DAY
+    with pytest.raises(NotEnoughHistoryError):
+        plan_stretches(first=0, end=38 * PER_DAY, settings=settings(training__max_days=22))
+
+
+def _accepted(days, found):
+    try:
+        plan_stretches(first=0, end=days * PER_DAY, settings=found)
+    except NotEnoughHistoryError:
+        return False
+    return True
 
 
 def test_every_number_that_shapes_a_training_is_in_its_facts():
