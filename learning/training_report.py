@@ -24,7 +24,7 @@ _STEPS = {
     "EVEN_SPLIT": "buyers and sellers weighed the same",
     "NO_CONSENSUS": "the models did not agree",
     "VOLATILITY": "the market was too wild",
-    "SUPERVISOR": "losses had used up the budget",
+    "SUPERVISOR": "too many of the last trades took the same side",
     "POSITION_OPEN": "a position was open already",
     "MAX_POSITIONS": "as many positions as allowed were open",
     "MAX_EXPOSURE": "as much exposure as allowed was on",

@@ -216,6 +216,13 @@ def test_the_page_shows_the_numbers_of_the_training(inputs, result):
     assert inputs.equity[0].equity[0] == pytest.approx(result.equity[0])
 
 
+def test_the_supervisor_is_told_by_what_it_looks_at(inputs):
+    """It blocks a side that too many of the last actions took; it knows nothing of losses."""
+    text = read(replace(inputs, steps=(("SUPERVISOR", 3),))).text
+    assert "took the same side" in text
+    assert "losses" not in text.split("Decision funnel")[1].split("Trials and what")[0]
+
+
 @pytest.mark.parametrize(
     ("low", "high", "words"),
     [(0.1, 0.3, "Better than"), (-0.3, -0.1, "Worse than"), (-0.1, 0.1, "Cannot be told"), (None, None, "Too short")],
