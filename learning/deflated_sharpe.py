@@ -6,8 +6,8 @@ with the benchmark that the best of N trials without any skill would reach. N is
 guess. All Sharpe ratios here are per period (per bar or per day), not annualised.
 """
 
-from dataclasses import dataclass
-from math import e, nan, sqrt
+from dataclasses import dataclass, replace
+from math import e, isnan, nan, sqrt
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from market.candles import Floats
 
 __all__ = [
     "DeflatedSharpe",
+    "deflated_by",
     "deflated_sharpe",
     "effective_observations",
     "expected_best_sharpe",
@@ -139,3 +140,23 @@ def deflated_sharpe(
         skew=third,
         kurtosis=fourth,
     )
+
+
+def deflated_by(found: DeflatedSharpe, *, trials: int) -> DeflatedSharpe:
+    """The same returns against the best of ``trials``: what was tried later on the same data counts too.
+
+    For a ratio whose trials' variance was estimated from the observations. The probability of one that could not be had
+    stays NaN.
+    """
+    if trials == found.trials or isnan(found.probability):
+        return replace(found, trials=trials)
+    variance = 1.0 / (found.observations - 1.0)
+    benchmark = expected_best_sharpe(trials=trials, trial_variance=variance)
+    probability = probabilistic_sharpe(
+        found.sharpe,
+        benchmark=benchmark,
+        observations=found.observations,
+        skew=found.skew,
+        kurtosis=found.kurtosis,
+    )
+    return replace(found, trials=trials, benchmark=benchmark, probability=probability)

@@ -6,6 +6,7 @@ Only a card that says promote moves the champion; asked again, the same evidence
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from math import isnan, nan
 from typing import Any
 
 from prefect import task
@@ -17,6 +18,7 @@ from infra.locks import exclusive
 from infra.settings import Settings
 from infra.tables import training_runs
 from learning.climatology import Climatology
+from learning.deflated_sharpe import DeflatedSharpe, deflated_by
 from learning.gate_profiles import GateProfile, gate_profile
 from learning.gates import GateInputs, evaluate_gates, gates_verdict
 from learning.plausibility import restored_plausibility
@@ -34,6 +36,7 @@ from tasks.progress import report
 from tasks.shadow_evidence import restored_skill, shadow_rows, shadow_skill, shadow_trades
 from tasks.stores import model_store
 from tasks.training_evidence import json_ready
+from tasks.trials import count_trials
 from tasks.windows import Window, current_window
 
 __all__ = ["decide", "profile_of"]
@@ -104,6 +107,8 @@ def _judge(app: App, challenger: ServedBundle, champion_hash: str | None) -> Dec
     run = _training_run(app, bundle)
     evidence = run["evaluation"]["evidence"]
     registered = known_bundle(app.engine, bundle.hash)
+    tried = count_trials(app.engine, run["snapshot_id"])
+    deflated = _deflated(evidence["deflated_sharpe"], trials=max(tried, evidence["trials"]))
     rows = shadow_rows(
         app.engine,
         bundle_hash=bundle.hash,
@@ -142,8 +147,8 @@ def _judge(app: App, challenger: ServedBundle, champion_hash: str | None) -> Dec
         skill_vs_logistic=restored_skill(evidence["skill"]["logistic"]),
         calibration_slope=run["evaluation"]["calibration_slope"],
         plausibility=restored_plausibility(evidence.get("plausibility")),
-        deflated_sharpe=evidence["deflated_sharpe"]["probability"],
-        trials=evidence["trials"],
+        deflated_sharpe=None if isnan(deflated.probability) else deflated.probability,
+        trials=deflated.trials,
         pbo=evidence["pbo"]["pbo"],
         walk_forward_trades=TradeEvidence(**evidence["trades"]),
         shadow=shadow,
@@ -200,6 +205,12 @@ def _training_run(app: App, bundle: LoadedBundle) -> Mapping[str, Any]:
             remedy="train in this home, so that the evidence is stored beside the bundle",
         )
     return dict(row)
+
+
+def _deflated(stored: Mapping[str, Any], *, trials: int) -> DeflatedSharpe:
+    """Walk-forward's deflated Sharpe ratio by what was tried until now, not only until the training; NaN was null."""
+    values: dict[str, Any] = {name: nan if value is None else value for name, value in stored.items()}
+    return deflated_by(DeflatedSharpe(**values), trials=trials)
 
 
 def _coverage(window: Window, bundle: LoadedBundle) -> float | None:

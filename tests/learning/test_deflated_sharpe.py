@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from learning.deflated_sharpe import (
+    deflated_by,
     deflated_sharpe,
     effective_observations,
     expected_best_sharpe,
@@ -74,3 +75,14 @@ def test_refuses_missing_returns_and_zero_trials():
         deflated_sharpe(np.append(np.ones(19), np.nan), trials=1)
     with pytest.raises(EvidenceError, match="take the count from the trial ledger"):
         expected_best_sharpe(trials=0, trial_variance=1.0)
+
+
+def test_what_is_tried_later_deflates_as_if_it_had_been_counted_at_once():
+    """More trials on the same returns give the very ratio that counting them from the start gives; unknown stays so."""
+    returns = np.random.default_rng(3).standard_normal(500) + 0.1
+    few, many = (deflated_sharpe(returns, trials=count, dependence_lag=12) for count in (4, 40))
+    assert deflated_by(few, trials=40) == many
+    assert many.probability < few.probability
+    unknown = deflated_by(deflated_sharpe(np.zeros(50), trials=4), trials=40)
+    assert np.isnan(unknown.probability)
+    assert unknown.trials == 40
