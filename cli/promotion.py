@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from getpass import getuser
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,6 +39,10 @@ def shadow(home: Home = Path(".lockstep"), as_json: Json = False) -> None:
 
 def promote(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge and show, change nothing.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Promote past failed gates of statistics, never past those of integrity.")
+    ] = False,
+    why: Annotated[str, typer.Option("--why", help="The reason for --force, kept with your name.")] = "",
     home: Home = Path(".lockstep"),
     as_json: Json = False,
 ) -> None:
@@ -47,11 +52,14 @@ def promote(
 
     Example: lockstep promote --dry-run
     """
+    if force != bool(why.strip()):
+        raise typer.BadParameter("--force needs --why with the reason, and --why is for --force alone")
 
     def load() -> Any:
         from flows.promote import promote as flow
 
-        return partial(flow, dry_run=dry_run)
+        who = f"{getuser()} with lockstep promote --force" if force else "lockstep promote"
+        return partial(flow, dry_run=dry_run, who=who, force_why=why.strip())
 
     result = run_and_show(home, load, as_json=as_json, show=_show)
     if result["verdict"] == "refuse" or (result["verdict"] == "none" and result["champion_hash"] is None):

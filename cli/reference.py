@@ -50,6 +50,8 @@ RESULT_KEYS: dict[str, str] = {
     "models show": "`version`, `bundle_hash`, `contract`, `label_spec`, `events`, and the facts sealed into the bundle",
     "models verify": "`version`, `sound`, `bundle_hash`, `golden_digest`, `load_s`, `mlflow_imported`",
     "cards list": "`cards`",
+    "cards replay": "`card_id`, `identical`, `verdict`, `verdict_now`, `changed_evidence`, `gates` "
+    "(list of `name`, `same`, `then`, `now`)",
     "cards show": "`card_id`, `content_hash`, `verdict`, `reason`, `gates`, `evidence`, `bundle_hash`, `champion_hash`",
     "universe show": "`mode`, `rule`, `day`, `source`, `as_of_ms`, `content_hash`, `age_hours`, `stale`, `members`, "
     "`entered`, `left` (reason by symbol), `judged` (list of `symbol`, `member`, `change`, `reason`, `rank`, "

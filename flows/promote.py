@@ -18,8 +18,15 @@ def shadow(home: str) -> dict[str, object]:
 
 
 @flow(name="promote", flow_run_name="promote")
-def promote(home: str, dry_run: bool = False, who: str = "lockstep promote") -> dict[str, object]:
-    """Judge the challenger by its gates; promote it or say why not."""
-    decision = decide(home, dry_run=dry_run, who=who)
+def promote(home: str, dry_run: bool = False, who: str = "lockstep promote", force_why: str = "") -> dict[str, object]:
+    """Judge the challenger by its gates; promote it or say why not.
+
+    Args:
+        home: The home directory.
+        dry_run: Judge and show, change nothing.
+        who: Who asks; kept with the deployment.
+        force_why: Why the challenger is promoted past failed gates of statistics; empty lets the gates decide.
+    """
+    decision = decide(home, dry_run=dry_run, who=who, force_why=force_why)
     show_card("decision-card", decision)
     return decision

@@ -379,6 +379,12 @@ class GateSettings(SettingsGroup):
         default=None, ge=0, le=1, description="Deflated Sharpe probability, at least"
     )
     max_pbo: float | None = Field(default=None, ge=0, le=1, description="Probability of backtest overfitting, at most")
+    alpha_per_year: float = Field(
+        default=0.1,
+        gt=0,
+        lt=0.5,
+        description="Share of a year's promotions that may be false, where proof is asked for",
+    )
 
 
 class ShadowSettings(SettingsGroup):

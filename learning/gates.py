@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
 
+from learning.alpha_budget import ALONE, AlphaLevel
 from learning.gate_forms import at_least, at_most, number, yes_no
 from learning.gate_profiles import GateProfile
 from learning.plausibility import Plausibility
@@ -34,7 +35,8 @@ class GateInputs:
     because a champion trained on those rows cannot be judged on them: its fair trial is the shadow.
     ``shadow_reference`` names whom the shadow was paired against; ``champion_hash`` None means there is no champion;
     ``champion_stale`` (expired or drifted) lets a challenger that is
-    not worse replace it. ``target`` is the serving mode.
+    not worse replace it. ``target`` is the serving mode. ``superiority`` is what the
+    year's budget of false promotions leaves for this comparison.
     """
 
     synthetic: bool
@@ -62,6 +64,7 @@ class GateInputs:
     champion_shadow_trades: TradeEvidence | None = None
     champion_hash: str | None = None
     champion_stale: bool = False
+    superiority: AlphaLevel = ALONE
 
 
 def evaluate_gates(inputs: GateInputs, profile: GateProfile) -> tuple[Gate, ...]:
@@ -250,15 +253,24 @@ def _superior(inputs: GateInputs, profile: GateProfile) -> Gate | None:
     if inputs.champion_hash is not None and inputs.champion_stale and asked:
         text = "The champion is expired or drifted, so a challenger that is not worse may replace it"
         return yes_no("shadow_superiority", answer=True, text=text)
-    if profile.threshold("shadow_superiority_min") is not None:
-        value = None if shadow is None else shadow.e_superiority
-        text = "Evidence that it is better in shadow: e-value {:.2f} (1 is none)"
-        return at_least(profile, "shadow_superiority_min", value, text, _paired_facts(shadow))
+    asked_e = profile.threshold("shadow_superiority_min")
+    if asked_e is not None:
+        return _proven(shadow, asked_e, inputs.superiority)
     if inputs.champion_hash is None:
         return None
     mean = None if shadow is None else shadow.mean_difference
     text = "In shadow it beat the champion by {:+.4f} nats a bar on average"
     return at_least(profile, "shadow_gain_min", mean, text, _paired_facts(shadow))
+
+
+def _proven(shadow: ShadowEvidence | None, asked: float, left: AlphaLevel) -> Gate:
+    """The e-value the profile asks for, or more where the year's budget of false promotions leaves less."""
+    value = None if shadow is None else shadow.e_superiority
+    place = f"comparison {left.number} of the year, after {left.promotions} promotions"
+    text = f"Evidence that it is better in shadow ({place}): e-value {{:.2f}} (1 is none)"
+    budget = {"profile_threshold": asked, "alpha_per_year": left.per_year, "alpha_level": left.level}
+    facts = {**_paired_facts(shadow), **budget}
+    return number("shadow_superiority_min", value, max(asked, left.e_value), ">=", text, facts)
 
 
 def _against_champion(inputs: GateInputs, profile: GateProfile) -> tuple[Gate | None, ...]:

@@ -5,7 +5,7 @@ evidence (ids of runs, windows, counts, the smallest effect the test could have 
 all of it, so an edited card is refused when it is read back.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from sqlalchemy import Engine, select
@@ -15,10 +15,12 @@ from infra.tables import decision_cards
 from registry.canonical import canonical_json, sha256_hex
 from registry.errors import CardError
 
-__all__ = ["DecisionCard", "Gate", "load_card", "save_card"]
+__all__ = ["INTEGRITY_GATES", "DecisionCard", "Forced", "Gate", "forced", "load_card", "save_card"]
 
 Comparison = Literal[">=", "<=", "is"]
-Verdict = Literal["promote", "refuse"]
+Verdict = Literal["promote", "refuse", "force"]
+INTEGRITY_GATES = ("integrity", "fresh_process", "data_origin", "shadow_pairing")
+"""Gates that nobody can overrule: they say whether the bundle and the comparison are what they seem to be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,17 +62,45 @@ class DecisionCard:
                 why="the verdict must follow from the gates",
                 remedy="let the gates decide, or change their thresholds in the settings",
             )
-        if self.verdict not in ("promote", "refuse") or not self.reason:
+        untrue = [name for name in failed if name in INTEGRITY_GATES]
+        if self.verdict == "force" and (untrue or not self.gates):
+            lacking = " and ".join(untrue) + " failed" if untrue else "nothing was tested"
+            raise CardError(
+                f"a card forces a promotion although {lacking}",
+                why="statistics can be overruled by a person, a bundle or comparison that is not what it seems cannot",
+                remedy="mend what the gate names (lockstep cards show, lockstep models verify, lockstep shadow)",
+            )
+        if self.verdict not in ("promote", "refuse", "force") or not self.reason:
             raise CardError(
                 f"a card with verdict {self.verdict!r} and reason {self.reason!r}",
                 why="a decision nobody can explain is no decision",
-                remedy="give verdict promote or refuse, and a reason",
+                remedy="give verdict promote, refuse or force, and a reason",
             )
 
     @property
     def content_hash(self) -> str:
         """SHA-256 (64 hex digits) over every field; 1 and 1.0 are the same number, as they are to PostgreSQL."""
         return sha256_hex(canonical_json(_plain(asdict(self))))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forced:
+    """Who promoted past failed gates, and why."""
+
+    who: str
+    why: str
+
+
+def forced(card: DecisionCard, by: Forced) -> DecisionCard:
+    """The same decision, overruled by a person; raises ``CardError`` past a gate of integrity or without a reason."""
+    if not by.who.strip() or not by.why.strip():
+        raise CardError(
+            "a forced promotion without a name or a reason",
+            why="whoever reads it later must know who overruled the gates, and why",
+            remedy="give --why with --force",
+        )
+    reason = f"Forced by {by.who}: {by.why}. The gates said: {card.reason}"
+    return replace(card, verdict="force", reason=reason, evidence={**card.evidence, "forced": asdict(by)})
 
 
 def save_card(engine: Engine, card: DecisionCard) -> int:

@@ -5,13 +5,13 @@ One row a registered bundle in PostgreSQL, so that the worker, the pages and a r
 
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, exists, extract, select
 from sqlalchemy.dialects.postgresql import insert
 
-from infra.tables import bundles
+from infra.tables import bundles, deployments, predictions
 from registry.load import LoadedBundle
 
-__all__ = ["KnownBundle", "known_bundle", "record_bundle"]
+__all__ = ["KnownBundle", "challengers_before", "known_bundle", "record_bundle"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +50,29 @@ def known_bundle(engine: Engine, bundle_hash: str) -> KnownBundle | None:
     with engine.connect() as connection:
         row = connection.execute(query).mappings().one_or_none()
     return None if row is None else KnownBundle(**row)
+
+
+def challengers_before(engine: Engine, bundle_hash: str) -> tuple[int, int]:
+    """How many bundles of the same model and year (UTC) were tried in shadow before this one, and how many promoted.
+
+    Who has a prediction was tried, whether or not anybody asked the gates: what can be looked at counts.
+    """
+    mine = bundles.alias("mine")
+    year = [extract("year", one.c.created_at.op("AT TIME ZONE")("UTC")) for one in (bundles, mine)]
+    tried = exists().where(predictions.c.bundle_hash == bundles.c.bundle_hash)
+    promoted = exists().where(deployments.c.bundle_hash == bundles.c.bundle_hash, deployments.c.action == "promote")
+    query = (
+        select(promoted.label("promoted"))
+        .join_from(bundles, mine, bundles.c.model_name == mine.c.model_name)
+        .where(
+            mine.c.bundle_hash == bundle_hash,
+            bundles.c.bundle_hash != bundle_hash,
+            (bundles.c.created_at < mine.c.created_at)
+            | ((bundles.c.created_at == mine.c.created_at) & (bundles.c.bundle_hash < bundle_hash)),
+            year[0] == year[1],
+            tried,
+        )
+    )
+    with engine.connect() as connection:
+        found = connection.execute(query).scalars().all()
+    return len(found), sum(found)

@@ -68,7 +68,7 @@ def promote(
         raise _refused(
             f"card {card_id} judged bundle {card.bundle_hash[:12]}", "its numbers say nothing about this one"
         )
-    if card.verdict != "promote":
+    if card.verdict not in ("promote", "force"):
         raise _refused(f"card {card_id} says {card.verdict}", card.reason)
     if card.champion_hash != expected_champion:
         seen, asked = _short(card.champion_hash), _short(expected_champion)

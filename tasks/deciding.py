@@ -4,36 +4,27 @@ Collects the evidence that earlier steps stored, lets the gates judge it, and wr
 Only a card that says promote moves the champion; asked again, the same evidence gives the same card.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict
-from math import isnan, nan
-from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy import select
 
 from infra.bootstrap import App, open_app
 from infra.locks import exclusive
 from infra.settings import Settings
-from infra.tables import training_runs
-from learning.climatology import Climatology
-from learning.deflated_sharpe import DeflatedSharpe, deflated_by
+from learning.alpha_budget import AlphaLevel, e_lond_level
 from learning.gate_profiles import GateProfile, gate_profile
-from learning.gates import GateInputs, evaluate_gates, gates_verdict
-from learning.plausibility import restored_plausibility
-from learning.trade_evidence import TradeEvidence
-from market.errors import LockstepError
+from learning.gates import evaluate_gates, gates_verdict
 from market.timeframe import DAY_MS
-from registry.cards import DecisionCard, save_card
-from registry.catalog import known_bundle
+from registry.cards import DecisionCard, Forced, forced, save_card
+from registry.catalog import challengers_before, known_bundle
 from registry.deployments import current_champion
 from registry.load import LoadedBundle
 from registry.promotion import promote as move_champion
 from serving.lineup import ServedBundle
+from tasks.decision_evidence import DecisionFacts, evidence_digests, gate_inputs, profile_in, stored_training
 from tasks.lineups import bundle_symbols, challenger_of, train_end_index
 from tasks.progress import report
-from tasks.shadow_evidence import restored_skill, shadow_rows, shadow_skill, shadow_trades
 from tasks.stores import model_store
 from tasks.training_evidence import json_ready
 from tasks.trials import count_trials
@@ -43,8 +34,13 @@ __all__ = ["decide", "profile_of"]
 
 
 @task(cache_policy=NO_CACHE)
-def decide(home: str, *, dry_run: bool = False, who: str = "lockstep promote") -> dict[str, object]:
-    """Judge the challenger; promote it if every gate passes and this is no dry run."""
+def decide(
+    home: str, *, dry_run: bool = False, who: str = "lockstep promote", force_why: str = ""
+) -> dict[str, object]:
+    """Judge the challenger; promote it if every gate passes and this is no dry run.
+
+    ``force_why`` says why ``who`` promotes it past gates of statistics that it failed; the gates of integrity stand.
+    """
     with open_app(home) as app, exclusive(app.engine, f"promotion of {app.settings.registry.model_name}"):
         store, name = model_store(app), app.settings.registry.model_name
         challenger = challenger_of(app, store)
@@ -53,12 +49,14 @@ def decide(home: str, *, dry_run: bool = False, who: str = "lockstep promote") -
             return _nobody(app, name)
         report("gates", 0, 2)
         card = _judge(app, challenger, None if champion is None else champion.bundle_hash)
+        if force_why and card.verdict == "refuse":
+            card = forced(card, Forced(who=who, why=force_why))
         report("gates", 1, 2)
         answer = _described(card, challenger.version)
         if not dry_run:
             card_id = save_card(app.engine, card)
             answer["card_id"] = card_id
-            if card.verdict == "promote":
+            if card.verdict != "refuse":
                 move_champion(
                     app.engine,
                     store,
@@ -100,67 +98,13 @@ def profile_of(settings: Settings) -> GateProfile:
 
 
 def _judge(app: App, challenger: ServedBundle, champion_hash: str | None) -> DecisionCard:
-    window = current_window(app)
     bundle = challenger.bundle
-    first = train_end_index(bundle)
-    end = window.stretches.shadow_end
-    run = _training_run(app, bundle)
-    evidence = run["evaluation"]["evidence"]
-    registered = known_bundle(app.engine, bundle.hash)
-    tried = count_trials(app.engine, run["snapshot_id"])
-    deflated = _deflated(evidence["deflated_sharpe"], trials=max(tried, evidence["trials"]))
-    rows = shadow_rows(
-        app.engine,
-        bundle_hash=bundle.hash,
-        champion_hash=champion_hash,
-        label_spec=bundle.label_spec.fingerprint,
-        timeframe=window.timeframe,
-        first=first,
-        end=end,
-    )
-    shadow = shadow_skill(
-        rows,
-        climatology=climatology_of(bundle),
-        against_champion=champion_hash is not None,
-        horizon_bars=bundle.label_spec.horizon_bars,
-        seed=app.settings.training.seed,
-        alpha=app.settings.shadow.alpha,
-    )
-
-    def trades_of(bundle_hash: str) -> TradeEvidence:
-        return shadow_trades(app.engine, bundle_hash=bundle_hash, timeframe=window.timeframe, first=first, end=end)
-
-    inputs = GateInputs(
-        synthetic=bool(bundle.facts["synthetic"]),
-        target=app.settings.serving.mode,
-        # It was loaded a moment ago, so every hash, the contract and the golden bars hold, or nothing would be judged.
-        integrity_ok=registered is not None and registered.version == challenger.version,
-        integrity_detail=f"{bundle.hash[:12]} is version {challenger.version} in MLflow and "
-        + ("unknown in PostgreSQL" if registered is None else f"version {registered.version} in PostgreSQL"),
-        fresh_process_ok=run["evaluation"]["fresh_process_digest"] == bundle.golden_digest,
-        fresh_process_detail="golden probabilities of a process of its own at registration, and of this one now",
-        coverage_min=_coverage(window, bundle),
-        class_share_max=max(run["evaluation"]["predicted_shares"]),
-        confidence_std=evidence["confidence_std"],
-        confidence_spread=evidence["confidence_spread"],
-        skill_vs_climatology=restored_skill(evidence["skill"]["climatology"]),
-        skill_vs_logistic=restored_skill(evidence["skill"]["logistic"]),
-        calibration_slope=run["evaluation"]["calibration_slope"],
-        plausibility=restored_plausibility(evidence.get("plausibility")),
-        deflated_sharpe=None if isnan(deflated.probability) else deflated.probability,
-        trials=deflated.trials,
-        pbo=evidence["pbo"]["pbo"],
-        walk_forward_trades=TradeEvidence(**evidence["trades"]),
-        shadow=shadow,
-        shadow_reference="climatology" if champion_hash is None else "champion",
-        shadow_trades=trades_of(bundle.hash),
-        champion_shadow_trades=None if champion_hash is None else trades_of(champion_hash),
-        champion_hash=champion_hash,
-        champion_stale=_stale(app, champion_hash, window.timeframe.open_time(end)),
-    )
-    profile = profile_of(app.settings)
-    gates = evaluate_gates(inputs, profile)
+    facts = _facts(app, challenger, champion_hash)
+    digests = evidence_digests(app.engine, facts, bundle_hash=bundle.hash, champion_hash=champion_hash)
+    inputs = gate_inputs(app.engine, facts, bundle_hash=bundle.hash, champion_hash=champion_hash)
+    gates = evaluate_gates(inputs, profile_in(facts))
     verdict, reason = gates_verdict(gates)
+    run = stored_training(app.engine, bundle.hash)
     return DecisionCard(
         model_name=app.settings.registry.model_name,
         bundle_hash=bundle.hash,
@@ -171,46 +115,48 @@ def _judge(app: App, challenger: ServedBundle, champion_hash: str | None) -> Dec
         evidence={
             "training_key": run["key"],
             "snapshot_id": run["snapshot_id"],
-            "label_spec": bundle.label_spec.fingerprint,
             "contract": bundle.contract.fingerprint,
-            "profile": profile.name,
-            "overridden": list(profile.overridden),
-            "shadow_first_ms": window.timeframe.open_time(first),
-            "shadow_end_ms": window.timeframe.open_time(end),
-            "shadow": None if shadow is None else json_ready(asdict(shadow)),
+            "shadow": None if inputs.shadow is None else json_ready(asdict(inputs.shadow)),
+            "facts": json_ready(asdict(facts)),
+            "digests": digests,
         },
     )
 
 
-def climatology_of(bundle: LoadedBundle) -> Climatology:
-    """What class shares alone would forecast, as sealed into the bundle."""
-    found = bundle.facts.get("climatology")
-    if not isinstance(found, Mapping):
-        raise LockstepError(
-            f"bundle {bundle.hash[:12]} states no climatology",
-            why="nothing says what a forecast without skill would score on its rows",
-            remedy="train again with this release",
-        )
-    return Climatology.from_values(found)
+def _facts(app: App, challenger: ServedBundle, champion_hash: str | None) -> DecisionFacts:
+    """What is so now and may not be so when somebody asks again."""
+    window, bundle, profile = current_window(app), challenger.bundle, profile_of(app.settings)
+    run = stored_training(app.engine, bundle.hash)
+    registered = known_bundle(app.engine, bundle.hash)
+    end_ms = window.timeframe.open_time(window.stretches.shadow_end)
+    return DecisionFacts(
+        profile=profile.name,
+        thresholds=dict(profile.values),
+        overridden=profile.overridden,
+        target=app.settings.serving.mode,
+        # It was loaded a moment ago, so every hash, the contract and the golden bars hold, or nothing would be judged.
+        integrity_ok=registered is not None and registered.version == challenger.version,
+        integrity_detail=f"{bundle.hash[:12]} is version {challenger.version} in MLflow and "
+        + ("unknown in PostgreSQL" if registered is None else f"version {registered.version} in PostgreSQL"),
+        golden_digest=bundle.golden_digest,
+        coverage_min=_coverage(window, bundle),
+        champion_stale=_stale(app, champion_hash, end_ms),
+        trials=max(count_trials(app.engine, run["snapshot_id"]), run["evaluation"]["evidence"]["trials"]),
+        superiority=_budget(app, bundle.hash),
+        timeframe_ms=window.timeframe.ms,
+        first_ms=window.timeframe.open_time(train_end_index(bundle)),
+        end_ms=end_ms,
+        label_spec=bundle.label_spec.fingerprint,
+        horizon_bars=bundle.label_spec.horizon_bars,
+        seed=app.settings.training.seed,
+        alpha=app.settings.shadow.alpha,
+    )
 
 
-def _training_run(app: App, bundle: LoadedBundle) -> Mapping[str, Any]:
-    query = select(training_runs).where(training_runs.c.bundle_hash == bundle.hash)
-    with app.engine.connect() as connection:
-        row = connection.execute(query).mappings().first()
-    if row is None or row["evaluation"] is None:
-        raise LockstepError(
-            f"bundle {bundle.hash[:12]} has no stored training run",
-            why="its walk-forward evidence cannot be judged",
-            remedy="train in this home, so that the evidence is stored beside the bundle",
-        )
-    return dict(row)
-
-
-def _deflated(stored: Mapping[str, Any], *, trials: int) -> DeflatedSharpe:
-    """Walk-forward's deflated Sharpe ratio by what was tried until now, not only until the training; NaN was null."""
-    values: dict[str, Any] = {name: nan if value is None else value for name, value in stored.items()}
-    return deflated_by(DeflatedSharpe(**values), trials=trials)
+def _budget(app: App, bundle_hash: str) -> AlphaLevel:
+    """What this year's budget leaves for the challenger; asked again, it keeps the place it had."""
+    earlier, promoted = challengers_before(app.engine, bundle_hash)
+    return e_lond_level(per_year=app.settings.gates.alpha_per_year, number=earlier + 1, promotions=promoted)
 
 
 def _coverage(window: Window, bundle: LoadedBundle) -> float | None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from learning.alpha_budget import e_lond_level
 from learning.errors import EvidenceError
 from learning.gate_profiles import PROFILE_NAMES, THRESHOLDS, gate_profile
 from learning.gates import GateInputs, evaluate_gates, gates_verdict
@@ -200,6 +201,17 @@ def test_a_stale_champion_may_be_replaced_by_one_that_is_not_worse(profile):
     assert failed(challenging(shadow=even, champion_stale=True), profile) == set()
     worse = paired(-0.05, half=0.003, e_superiority=1.0)
     assert "shadow_not_worse" in failed(challenging(shadow=worse, champion_stale=True), profile)
+
+
+def test_late_in_a_year_of_many_challengers_more_proof_is_asked():
+    """The budget of false promotions is shared: what proved it alone does not prove it as the thirtieth comparison."""
+    shadow = paired(0.01, half=0.003, e_superiority=25.0)
+    assert failed(challenging(shadow=shadow), STRICT) == set()
+    late = e_lond_level(per_year=0.1, number=30, promotions=2)
+    assert failed(challenging(shadow=shadow, superiority=late), STRICT) == {"shadow_superiority_min"}
+    (gate,) = [g for g in evaluate_gates(challenging(superiority=late), STRICT) if g.name == "shadow_superiority_min"]
+    assert gate.threshold == late.e_value > 20
+    assert "comparison 30 of the year, after 2 promotions" in gate.detail
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """Decision cards in PostgreSQL."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import Engine, update
 
 from infra.tables import decision_cards
-from registry.cards import DecisionCard, Gate, load_card, save_card
+from registry.cards import INTEGRITY_GATES, DecisionCard, Forced, Gate, forced, load_card, save_card
 from registry.errors import CardError
 
 pytestmark = pytest.mark.integration
@@ -55,3 +57,30 @@ def test_an_absent_card_is_refused(engine: Engine) -> None:
     """No promotion without its reasons."""
     with pytest.raises(CardError, match="no decision card 999999"):
         load_card(engine, 999_999)
+
+
+def refused(failing: str) -> DecisionCard:
+    gate = Gate(name=failing, measured=None, threshold=None, comparison="is", passed=False, detail="it failed")
+    return replace(card("refused"), verdict="refuse", gates=(gate,))
+
+
+def test_a_person_may_overrule_statistics(engine: Engine) -> None:
+    """Who and why are on the card, beside what the gates said; it comes back as it was decided."""
+    made = forced(refused("shadow_sharpe_min"), Forced(who="ada", why="the exchange changed its fees"))
+    assert made.verdict == "force"
+    assert all(word in made.reason for word in ("ada", "changed its fees", "refused"))
+    assert load_card(engine, save_card(engine, made)) == made
+
+
+@pytest.mark.parametrize("gate", INTEGRITY_GATES)
+def test_nobody_overrules_integrity(gate: str) -> None:
+    """A bundle or a comparison that is not what it seems stays refused."""
+    with pytest.raises(CardError, match=f"although {gate} failed"):
+        forced(refused(gate), Forced(who="ada", why="I want it"))
+
+
+@pytest.mark.parametrize(("who", "why"), [("", "because"), ("ada", " ")])
+def test_nobody_overrules_without_name_and_reason(who: str, why: str) -> None:
+    """It would be found in a year and understood by nobody."""
+    with pytest.raises(CardError, match="without a name or a reason"):
+        forced(refused("skill"), Forced(who=who, why=why))

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from registry.cards import Forced, forced, load_card, save_card
 from registry.catalog import known_bundle
 from registry.deployments import Deployment
 from registry.errors import CardError, PromotionError
@@ -33,6 +34,16 @@ def test_another_challenger_stays_challenger(desk: Desk) -> None:
     desk.store.set_alias("challenger", 3)
     desk.promote(0)
     assert desk.aliases == (1, None, 3)
+
+
+def test_a_forced_card_promotes_and_the_row_says_who_and_why(desk: Desk) -> None:
+    """What a person decided is kept where every promotion is kept."""
+    card = load_card(desk.engine, desk.card(0, champion=None, verdict="refuse"))
+    made = forced(card, Forced(who="ada", why="fees changed"))
+    deployed = desk.promote(0, card_id=save_card(desk.engine, made), why=made.reason, who="ada")
+    assert desk.champion == desk.bundles[0].hash
+    assert (deployed.who, deployed.action) == ("ada", "promote")
+    assert "fees changed" in deployed.why
 
 
 def refused(desk: Desk, which: int, reason: str, **changes: object) -> None:
