@@ -59,6 +59,8 @@ def show(card_id: Annotated[int, typer.Argument()], home: Home = Path(".lockstep
         return
     out.print(gate_table([asdict(gate) for gate in card.gates]))
     out.print(f"\n{card.verdict}: {card.reason}\n{_smallest_effect(card.evidence)}")
+    for name, unit in (("brier", "Brier points"), ("net_return", "of notional")):
+        out.print(_gain(card.evidence, name, unit))
     against = "no champion" if card.champion_hash is None else f"champion {card.champion_hash[:12]}"
     out.print(f"bundle {card.bundle_hash[:12]} against {against}, content {card.content_hash[:12]}")
 
@@ -94,6 +96,14 @@ def _smallest_effect(evidence: Mapping[str, Any]) -> str:
     if mde is None:
         return "smallest effect it could have seen: unknown, the shadow was too short"
     return f"smallest effect this shadow could have seen (80 % power): {mde:.4f} nats a bar"
+
+
+def _gain(evidence: Mapping[str, Any], name: str, unit: str) -> str:
+    found = (evidence.get("gains") or {}).get(name) or {}
+    if found.get("low") is None:
+        return f"paired {name.replace('_', ' ')}: too little was measured for an interval"
+    ends = f"{found['confidence']:.0%} interval {found['low']:+.2g} to {found['high']:+.2g}"
+    return f"paired {name.replace('_', ' ')}: {found['mean']:+.2g} {unit} a bar ({ends})"
 
 
 def _mark(gate: "ReplayedGate") -> str:

@@ -10,7 +10,23 @@ from typing import Annotated
 
 import typer
 
-from cli import cards, data, demo, features, gaps, lake, models, monitor, promotion, serve, status, train, universe, up
+from cli import (
+    cards,
+    data,
+    demo,
+    features,
+    gaps,
+    lake,
+    models,
+    monitor,
+    promotion,
+    serve,
+    simulate,
+    status,
+    train,
+    universe,
+    up,
+)
 from cli.interrupts import Interrupted, listen
 from cli.output import err, out, print_refusal
 from market.errors import LockstepError
@@ -25,7 +41,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
 )
-for module in (demo, up, status, data, gaps, train, promotion, serve, monitor):
+for module in (demo, up, status, data, gaps, train, promotion, simulate, serve, monitor):
     module.register(app)
 app.add_typer(features.app, name="features")
 app.add_typer(lake.app, name="lake")

@@ -49,6 +49,8 @@ RESULT_KEYS: dict[str, str] = {
     "models list": "`model_name`, `versions`",
     "models show": "`version`, `bundle_hash`, `contract`, `label_spec`, `events`, and the facts sealed into the bundle",
     "models verify": "`version`, `sound`, `bundle_hash`, `golden_digest`, `load_s`, `mlflow_imported`",
+    "simulate-shadow": "`seed`, `cases` (list of `worlds`, `alpha`, `promoted`, `harmed`, `naive_every_bar`, "
+    "`repeated_t_test`, `median_bars`)",
     "cards list": "`cards`",
     "cards replay": "`card_id`, `identical`, `verdict`, `verdict_now`, `changed_evidence`, `gates` "
     "(list of `name`, `same`, `then`, `now`)",

@@ -379,6 +379,9 @@ class GateSettings(SettingsGroup):
         default=None, ge=0, le=1, description="Deflated Sharpe probability, at least"
     )
     max_pbo: float | None = Field(default=None, ge=0, le=1, description="Probability of backtest overfitting, at most")
+    min_live_share: float | None = Field(
+        default=None, ge=0, le=1, description="Share of shadow predictions made on the clock, not by replay, at least"
+    )
     alpha_per_year: float = Field(
         default=0.1,
         gt=0,

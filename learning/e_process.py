@@ -9,9 +9,10 @@ inside a residue a label has ended exactly when the next bet is placed. The proc
 are averaged. A single process fed every bar is wrong: it bets on moves it has already seen. The fraction bet at bar
 t is the approximate growth-rate-adaptive one (aGRAPA), truncated, and uses only bars whose labels ended by bar t.
 
-At one checkpoint fixed beforehand the average is a valid e-value. Between two bets of a residue the others have already
-seen part of its label, so reading after every bar would peek: the value is read at a few checkpoints only, at least
-one horizon apart, and the tests hold the false promotion rate over all of them by simulation.
+At one bar fixed beforehand the average is a valid e-value. Between two bets of a residue the others have already seen
+part of its label, so reading after every bar would peek: the value is read at checkpoints only, every
+``CHECKPOINT_HORIZONS`` horizons from the first bar of the comparison. They are set before any data arrive, and asking
+again later moves none of them. ``learning.shadow_simulation`` holds the rate of false promotions over all of them.
 """
 
 from dataclasses import dataclass
@@ -23,8 +24,10 @@ from learning.errors import EvidenceError
 from learning.significance import BarSeries, check_horizon
 from market.candles import Floats, Ints
 
-__all__ = ["EProcess", "checkpoint_bars", "e_process"]
+__all__ = ["CHECKPOINT_HORIZONS", "EProcess", "checkpoint_bars", "e_process", "wealth_at"]
 
+CHECKPOINT_HORIZONS = 6
+LARGEST_BET = 0.5
 _PRIOR_WINDOWS = 4.0
 
 
@@ -32,12 +35,13 @@ _PRIOR_WINDOWS = 4.0
 class EProcess:
     """Evidence that the mean is above zero.
 
-    ``value`` is the e-value at the last checkpoint; ``checkpoints`` ``(k,) int64`` absolute bars with ``values``
-    ``(k,)``; ``crossed_at`` the first checkpoint at or above 1 / alpha, None if there is none; ``clipped_share``
-    the share of bars outside the bound.
+    ``value`` is the e-value at the last checkpoint, 1 before the first; ``largest`` the largest at any so far, at least
+    1. ``checkpoints`` ``(k,) int64`` absolute bars with ``values`` ``(k,)``; ``crossed_at`` the first checkpoint at or
+    above 1 / alpha, None if there is none; ``clipped_share`` the share of bars outside the bound.
     """
 
     value: float
+    largest: float
     alpha: float
     bound: float
     checkpoints: Ints
@@ -46,17 +50,16 @@ class EProcess:
     clipped_share: float
 
 
-def checkpoint_bars(*, first_index: int, last_index: int, horizon_bars: int, count: int = 10) -> Ints:
-    """At most ``count`` evenly spaced bars up to and including the last, at least one horizon apart.
+def checkpoint_bars(*, first_index: int, last_index: int, horizon_bars: int) -> Ints:
+    """The last bar of every ``CHECKPOINT_HORIZONS`` horizons from ``first_index`` that is over by ``last_index``.
 
     Example:
-        >>> checkpoint_bars(first_index=0, last_index=100, horizon_bars=12, count=4).tolist()
-        [25, 50, 75, 100]
+        >>> checkpoint_bars(first_index=0, last_index=200, horizon_bars=12).tolist()
+        [71, 143]
     """
     check_horizon(horizon_bars)
-    span = last_index - first_index
-    pieces = int(np.clip(span // horizon_bars, 1, count))
-    return np.unique(last_index - (span * np.arange(pieces)) // pieces).astype(np.int64)
+    step = CHECKPOINT_HORIZONS * horizon_bars
+    return np.arange(first_index + step - 1, last_index + 1, step, dtype=np.int64)
 
 
 def e_process(
@@ -65,13 +68,14 @@ def e_process(
     horizon_bars: int,
     bound: float,
     alpha: float = 0.05,
-    checkpoints: Ints | None = None,
-    largest_bet: float = 0.5,
+    origin: int | None = None,
+    largest_bet: float = LARGEST_BET,
 ) -> EProcess:
     """Bet that the mean of a bar series is above zero; for harm, pass the negated series.
 
     ``bound`` is in the unit of the values; ``largest_bet`` in (0, 1) truncates the fraction so that one bar costs
-    at most that share of a process. ``checkpoints`` None sets ten. An empty series gives the value 1. Raises
+    at most that share of a process. Checkpoints count from bar ``origin`` (None: the first of the series):
+    pass the first bar the comparison may use, whatever came in. An empty series gives the value 1. Raises
     ``EvidenceError``.
     """
     check_horizon(horizon_bars)
@@ -83,24 +87,39 @@ def e_process(
         )
     span = int(series.values.size)
     last = series.first_index + span - 1
-    if checkpoints is None:
-        checkpoints = checkpoint_bars(first_index=series.first_index, last_index=last, horizon_bars=horizon_bars)
-    present = np.isfinite(series.values)
-    raw = np.where(present, series.values, 0.0)
-    values = np.clip(raw, -bound, bound)
-    bets = _bets(values, present, horizon_bars=horizon_bars, bound=bound, largest=largest_bet / bound)
-    growth = np.log1p(bets * values)
-    at = np.array([_wealth(growth, until=int(c) - series.first_index, horizon=horizon_bars) for c in checkpoints])
+    first = series.first_index if origin is None else origin
+    checkpoints = checkpoint_bars(first_index=first, last_index=last if span else first - 1, horizon_bars=horizon_bars)
+    rows = checkpoints - series.first_index
+    at = wealth_at(series.values, rows, horizon_bars=horizon_bars, bound=bound, largest_bet=largest_bet)
     crossed = np.flatnonzero(at >= 1.0 / alpha)
+    present = np.isfinite(series.values)
     return EProcess(
-        value=float(at[-1]) if at.size and span else 1.0,
+        value=float(at[-1]) if at.size else 1.0,
+        largest=float(at.max(initial=1.0)),
         alpha=alpha,
         bound=bound,
         checkpoints=checkpoints,
         values=at,
         crossed_at=int(checkpoints[crossed[0]]) if crossed.size else None,
-        clipped_share=float((np.abs(raw) > bound).sum() / max(int(present.sum()), 1)),
+        clipped_share=float((np.abs(series.values[present]) > bound).sum() / max(int(present.sum()), 1)),
     )
+
+
+def wealth_at(
+    values: Floats, rows: Ints, *, horizon_bars: int, bound: float, largest_bet: float = LARGEST_BET
+) -> Floats:
+    """Mean wealth ``(..., k)`` of the residue processes after each of ``rows (k,)`` of ``values (..., n)``.
+
+    NaN is a bar without a value; a negative row comes before every bet.
+    """
+    present = np.isfinite(values)
+    known = np.clip(np.where(present, values, 0.0), -bound, bound)
+    bets = _bets(known, present, horizon_bars=horizon_bars, bound=bound, largest=largest_bet / bound)
+    growth = np.log1p(bets * known)
+    out = np.ones((*values.shape[:-1], rows.size))
+    for k, row in enumerate(rows.tolist()):
+        out[..., k] = _wealth(growth, until=row, horizon=horizon_bars)
+    return out
 
 
 def _bets(
@@ -124,15 +143,17 @@ def _bets(
 
 def _known(values: Floats, horizon: int) -> Floats:
     """Sum of the values of bars ``t - horizon`` and older, for every bar t."""
-    total = np.zeros(values.size)
-    if values.size > horizon:
-        total[horizon:] = np.cumsum(values)[: values.size - horizon]
+    total = np.zeros(values.shape)
+    if values.shape[-1] > horizon:
+        total[..., horizon:] = np.cumsum(values, axis=-1)[..., : values.shape[-1] - horizon]
     return total
 
 
-def _wealth(growth: Floats, *, until: int, horizon: int) -> float:
+def _wealth(growth: Floats, *, until: int, horizon: int) -> Floats:
     """Mean wealth of the residue processes after the bar in row ``until``."""
-    seen = growth[: max(until + 1, 0)]
-    padded = np.zeros(-(-max(seen.size, 1) // horizon) * horizon)
-    padded[: seen.size] = seen
-    return float(np.exp(padded.reshape(-1, horizon).sum(axis=0)).mean())
+    seen = growth[..., : max(until + 1, 0)]
+    n, before = seen.shape[-1], seen.shape[:-1]
+    padded = np.zeros((*before, -(-max(n, 1) // horizon) * horizon))
+    padded[..., :n] = seen
+    wealth: Floats = np.exp(padded.reshape(*before, -1, horizon).sum(axis=-2)).mean(axis=-1)
+    return wealth

@@ -56,6 +56,9 @@ THRESHOLDS: tuple[Threshold, ...] = (
     _row("walk_forward_drawdown_max", 0.20, 0.20, "share of equity", f"{_OLD_GATE}: 20%"),
     _row("shadow_resolved_min", 100, 300, "predictions", "shadow rule of the audited systems: 100 predictions"),
     _row("shadow_independent_min", 50, 300, "label windows", "strict: 300 independent labels; paper: two weeks of 4 h"),
+    _row(
+        "shadow_live_share_min", None, None, "share of predictions", f"{_HOUSE}: replay is byte for byte what is served"
+    ),
     _row("shadow_harm_max", 20.0, 20.0, "e-value", "1 / alpha at 5% (Ville's inequality)"),
     _row("shadow_margin", 0.02, 0.005, "nats a bar", f"{_HOUSE}: largest loss of skill against the champion"),
     _row("shadow_gain_min", 0.0, None, "nats a bar", f"{_HOUSE}: at least as good as the champion on average"),

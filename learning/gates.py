@@ -32,11 +32,11 @@ class GateInputs:
     one class among the outputs, ``confidence_std`` and ``confidence_spread`` (P90 - P10) describe the winning
     probability. ``plausibility`` says whether it is too good to be true. ``skill_*`` are paired log losses on
     walk-forward rows (``learning.shadow.paired_evidence``); ``skill_vs_champion`` is asked only when it is given,
-    because a champion trained on those rows cannot be judged on them: its fair trial is the shadow.
-    ``shadow_reference`` names whom the shadow was paired against; ``champion_hash`` None means there is no champion;
-    ``champion_stale`` (expired or drifted) lets a challenger that is
-    not worse replace it. ``target`` is the serving mode. ``superiority`` is what the
-    year's budget of false promotions leaves for this comparison.
+    because a champion trained on those rows cannot be judged on them: its fair trial is the shadow. ``live_share`` is
+    the share of shadow rows predicted on the clock, not by replay. ``shadow_reference`` names whom the shadow was
+    paired against; ``champion_hash`` None means there is no champion; ``champion_stale`` (expired or drifted) lets a
+    challenger that is not worse replace it. ``target`` is the serving mode. ``superiority`` is what the year's budget
+    of false promotions leaves for this comparison.
     """
 
     synthetic: bool
@@ -59,6 +59,7 @@ class GateInputs:
     pbo: float | None = None
     walk_forward_trades: TradeEvidence | None
     shadow: ShadowEvidence | None
+    live_share: float | None = None
     shadow_reference: Literal["champion", "climatology", "logistic"]
     shadow_trades: TradeEvidence | None
     champion_shadow_trades: TradeEvidence | None = None
@@ -203,6 +204,9 @@ def _shadow(inputs: GateInputs, profile: GateProfile) -> tuple[Gate | None, ...]
         _pairing(inputs),
         at_least(profile, "shadow_resolved_min", resolved, "{:.0f} shadow predictions have their outcome"),
         at_least(profile, "shadow_independent_min", windows, "Their labels fill {:.0f} windows that do not overlap"),
+        at_least(
+            profile, "shadow_live_share_min", inputs.live_share, "{:.0%} of the shadow was predicted on the clock"
+        ),
         at_most(
             profile,
             "shadow_harm_max",

@@ -28,9 +28,10 @@ class ShadowEvidence:
 
     ``rows`` counts rows offered, ``unpaired`` those without both predictions, ``resolved`` those scored, ``bars``
     distinct bars, ``independent`` windows a horizon apart. ``mean_difference`` is reference minus challenger with
-    its bootstrap interval; ``mde`` the smallest true difference found with 80% probability; ``e_superiority`` and
-    ``e_harm`` e-values at the last checkpoint, bets on differences clipped to ``bound`` (``clipped_share`` of bars
-    were); ``identical`` whether both sides gave the same numbers on every scored row.
+    its bootstrap interval; ``mde`` the smallest true difference found with 80% probability; ``e_superiority`` the
+    e-value at the last checkpoint and ``e_harm``, a process of its own, the largest at any: harm once shown stays.
+    Both bet on differences clipped to ``bound`` (``clipped_share`` of bars were); ``identical`` whether both sides
+    gave the same numbers on every scored row.
     """
 
     rows: int
@@ -68,15 +69,15 @@ def paired_evidence(
     seed: int,
     bound: float = 0.25,
     alpha: float = 0.05,
-    checkpoints: Ints | None = None,
+    origin: int | None = None,
     resamples: int = 2000,
 ) -> ShadowEvidence:
     """Score ``challenger`` against ``reference`` (both ``(n, 3)`` probabilities) on the same rows.
 
     ``y`` ``(n,)`` holds 0 HOLD, 1 BUY, 2 SELL and -1 where the label has not resolved; ``bar_index`` ``(n,)
     int64``. A row with NaN on either side is unpaired. ``bound`` (nats) clips the difference of one bar for the
-    e-values. Serves walk-forward rows too, with climatology, logistic regression or the champion as reference.
-    Raises ``EvidenceError``.
+    e-values, whose checkpoints count from bar ``origin`` (None: the first row's). Serves walk-forward rows too, with
+    climatology, logistic regression or the champion as reference. Raises ``EvidenceError``.
     """
     _check(challenger=challenger, reference=reference, y=y, bar_index=bar_index)
     paired = np.isfinite(challenger).all(axis=1) & np.isfinite(reference).all(axis=1)
@@ -91,8 +92,7 @@ def paired_evidence(
         difference, horizon_bars=horizon_bars, seed=seed, confidence=1.0 - alpha, resamples=resamples
     )
     better, worse = (
-        e_process(s, horizon_bars=horizon_bars, bound=bound, alpha=alpha, checkpoints=checkpoints)
-        for s in (difference, against)
+        e_process(s, horizon_bars=horizon_bars, bound=bound, alpha=alpha, origin=origin) for s in (difference, against)
     )
     return ShadowEvidence(
         rows=int(y.size),
@@ -110,7 +110,7 @@ def paired_evidence(
         mde=interval.mde,
         confidence=interval.confidence,
         e_superiority=better.value,
-        e_harm=worse.value,
+        e_harm=worse.largest,
         bound=bound,
         clipped_share=better.clipped_share,
         log_loss_challenger=_bar_mean(loss, bars),

@@ -65,7 +65,7 @@ def replay_card(engine: Engine, card_id: int) -> CardReplay:
         )
     facts = restored_facts(stored["facts"])
     digests = evidence_digests(engine, facts, bundle_hash=card.bundle_hash, champion_hash=card.champion_hash)
-    inputs = gate_inputs(engine, facts, bundle_hash=card.bundle_hash, champion_hash=card.champion_hash)
+    inputs, _ = gate_inputs(engine, facts, bundle_hash=card.bundle_hash, champion_hash=card.champion_hash)
     gates = evaluate_gates(inputs, profile_in(facts))
     return CardReplay(
         card_id=card_id,

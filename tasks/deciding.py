@@ -88,6 +88,7 @@ def profile_of(settings: Settings) -> GateProfile:
         "sharpe_gain_min": g.min_improvement,
         "deflated_sharpe_min": g.min_deflated_sharpe,
         "pbo_max": g.max_pbo,
+        "shadow_live_share_min": g.min_live_share,
     }
     overrides = {name: value for name, value in given.items() if value is not None}
     overrides["coverage_min"] = settings.data.min_coverage
@@ -101,7 +102,7 @@ def _judge(app: App, challenger: ServedBundle, champion_hash: str | None) -> Dec
     bundle = challenger.bundle
     facts = _facts(app, challenger, champion_hash)
     digests = evidence_digests(app.engine, facts, bundle_hash=bundle.hash, champion_hash=champion_hash)
-    inputs = gate_inputs(app.engine, facts, bundle_hash=bundle.hash, champion_hash=champion_hash)
+    inputs, gains = gate_inputs(app.engine, facts, bundle_hash=bundle.hash, champion_hash=champion_hash)
     gates = evaluate_gates(inputs, profile_in(facts))
     verdict, reason = gates_verdict(gates)
     run = stored_training(app.engine, bundle.hash)
@@ -117,6 +118,7 @@ def _judge(app: App, challenger: ServedBundle, champion_hash: str | None) -> Dec
             "snapshot_id": run["snapshot_id"],
             "contract": bundle.contract.fingerprint,
             "shadow": None if inputs.shadow is None else json_ready(asdict(inputs.shadow)),
+            "gains": None if gains is None else json_ready(asdict(gains)),
             "facts": json_ready(asdict(facts)),
             "digests": digests,
         },

@@ -20,12 +20,13 @@ from learning.climatology import Climatology
 from learning.deflated_sharpe import DeflatedSharpe, deflated_by
 from learning.gate_profiles import GateProfile
 from learning.gates import GateInputs
+from learning.paired_gains import PairedGains
 from learning.plausibility import restored_plausibility
 from learning.trade_evidence import TradeEvidence
 from market.errors import LockstepError
 from market.timeframe import Timeframe
 from registry.canonical import canonical_json
-from tasks.shadow_evidence import restored_skill, shadow_rows, shadow_skill, shadow_trades
+from tasks.shadow_evidence import restored_skill, shadow_gains, shadow_rows, shadow_skill, shadow_trades
 
 __all__ = [
     "DecisionFacts",
@@ -77,8 +78,10 @@ def restored_facts(stored: Mapping[str, Any]) -> DecisionFacts:
     return DecisionFacts(**{**stored, **again})
 
 
-def gate_inputs(engine: Engine, facts: DecisionFacts, *, bundle_hash: str, champion_hash: str | None) -> GateInputs:
-    """Everything the gates look at, from the facts and from stored rows alone."""
+def gate_inputs(
+    engine: Engine, facts: DecisionFacts, *, bundle_hash: str, champion_hash: str | None
+) -> tuple[GateInputs, PairedGains | None]:
+    """Everything the gates look at, from the facts and from stored rows alone; beside it, what they do not judge."""
     run = stored_training(engine, bundle_hash)["evaluation"]
     sealed = _sealed_facts(engine, bundle_hash)
     evidence = run["evidence"]
@@ -94,19 +97,18 @@ def gate_inputs(engine: Engine, facts: DecisionFacts, *, bundle_hash: str, champ
         first=first,
         end=end,
     )
-    shadow = shadow_skill(
-        rows,
-        climatology=climatology_in(sealed, bundle_hash),
-        against_champion=champion_hash is not None,
-        horizon_bars=facts.horizon_bars,
-        seed=facts.seed,
-        alpha=facts.alpha,
-    )
+    compared: Any = {
+        "climatology": climatology_in(sealed, bundle_hash),
+        "against_champion": champion_hash is not None,
+        "horizon_bars": facts.horizon_bars,
+        "seed": facts.seed,
+        "alpha": facts.alpha,
+    }
 
     def trades_of(one: str) -> TradeEvidence:
         return shadow_trades(engine, bundle_hash=one, timeframe=timeframe, first=first, end=end)
 
-    return GateInputs(
+    inputs = GateInputs(
         synthetic=bool(sealed["synthetic"]),
         target=facts.target,
         integrity_ok=facts.integrity_ok,
@@ -125,7 +127,8 @@ def gate_inputs(engine: Engine, facts: DecisionFacts, *, bundle_hash: str, champ
         trials=deflated.trials,
         pbo=evidence["pbo"]["pbo"],
         walk_forward_trades=TradeEvidence(**evidence["trades"]),
-        shadow=shadow,
+        shadow=shadow_skill(rows, origin=first, **compared),
+        live_share=float(rows.live.mean()) if rows.live.size else None,
         shadow_reference="climatology" if champion_hash is None else "champion",
         shadow_trades=trades_of(bundle_hash),
         champion_shadow_trades=None if champion_hash is None else trades_of(champion_hash),
@@ -133,6 +136,7 @@ def gate_inputs(engine: Engine, facts: DecisionFacts, *, bundle_hash: str, champ
         champion_stale=facts.champion_stale,
         superiority=facts.superiority,
     )
+    return inputs, shadow_gains(rows, **compared)
 
 
 def evidence_digests(
@@ -152,7 +156,9 @@ def evidence_digests(
         return {
             "training run": _plain_digest(stored_training(engine, bundle_hash)["evaluation"]),
             "sealed facts": _plain_digest(_sealed_facts(engine, bundle_hash)),
-            "shadow predictions": digest((p.bundle_hash, p.symbol, p.bar_ms, p.probabilities), of_predictions),
+            "shadow predictions": digest(
+                (p.bundle_hash, p.symbol, p.bar_ms, p.run, p.action, p.probabilities), of_predictions
+            ),
             "outcomes": digest((o.symbol, o.bar_ms, o.label, o.net_long, o.net_short, o.exit_ms), of_outcomes),
             "paper trades": digest(
                 (t.bundle_hash, t.symbol, t.bar_ms, t.side, t.size, t.entry_ms, t.exit_ms, t.net), of_trades

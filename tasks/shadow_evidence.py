@@ -15,6 +15,7 @@ from sqlalchemy import Engine, and_, select
 from features.events import Sides
 from infra.tables import outcomes, paper_trades, predictions
 from learning.climatology import Climatology
+from learning.paired_gains import PairedGains, decided_net, paired_gains
 from learning.shadow import ShadowEvidence, paired_evidence
 from learning.trade_evidence import TradeEvidence, trade_evidence
 from market.barriers import Barrier
@@ -23,21 +24,25 @@ from market.label_rule import label_classes
 from market.timeframe import Timeframe
 from registry.sides import restrict_to_sides
 
-__all__ = ["ShadowRows", "restored_skill", "shadow_rows", "shadow_skill", "shadow_trades"]
+__all__ = ["ShadowRows", "restored_skill", "shadow_gains", "shadow_rows", "shadow_skill", "shadow_trades"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ShadowRows:
     """Resolved predictions of one bundle: ``ours (n, 3)``, ``champion (n, 3)`` (NaN where it made none).
 
-    ``sides (n, 2)`` were open: where the primary rule had named one, the class and the champion's probabilities are
-    those of that question.
+    ``ours_net (n,)`` and ``champion_net (n,)`` are what the decisions would have earned (NaN: none was made), ``live
+    (n,)`` says which of ours were made on the clock. ``sides (n, 2)`` were open: where the primary rule had named one,
+    the class and the champion's probabilities are those of that question.
     """
 
     bar_index: Ints
     y: NDArray[np.int8]
     ours: Floats
     champion: Floats
+    ours_net: Floats
+    champion_net: Floats
+    live: NDArray[np.bool_]
     sides: Sides
 
 
@@ -77,7 +82,10 @@ def shadow_rows(
             outcomes.c.net_long,
             outcomes.c.net_short,
             predictions.c.probabilities,
+            predictions.c.action,
+            predictions.c.run,
             other.c.probabilities.label("theirs"),
+            other.c.action.label("their_action"),
         )
         .select_from(joined)
         .where(
@@ -101,20 +109,55 @@ def shadow_rows(
         y=label_classes(net, np.full(net.shape, Barrier.TIME, dtype=np.int8), sides),
         ours=ours,
         champion=restrict_to_sides(theirs, sides),
+        ours_net=decided_net(np.array([row.action for row in rows], dtype=np.int64), net),
+        champion_net=decided_net(
+            np.array([-1 if row.their_action is None else row.their_action for row in rows], dtype=np.int64), net
+        ),
+        live=np.array([row.run == "live" for row in rows], dtype=bool),
         sides=sides,
     )
 
 
 def shadow_skill(
-    rows: ShadowRows, *, climatology: Climatology, against_champion: bool, horizon_bars: int, seed: int, alpha: float
+    rows: ShadowRows,
+    *,
+    climatology: Climatology,
+    against_champion: bool,
+    origin: int,
+    horizon_bars: int,
+    seed: int,
+    alpha: float,
 ) -> ShadowEvidence | None:
-    """Paired log loss against the champion, or against the class shares of training; None without rows."""
+    """Paired log loss against the champion, or against the class shares of training; None without rows.
+
+    ``origin`` is the first bar the challenger had not seen: checkpoints count from there.
+    """
     if rows.y.size == 0:
         return None
     reference = rows.champion if against_champion else climatology.forecast(rows.sides)
     return paired_evidence(
         challenger=rows.ours,
         reference=reference,
+        y=rows.y,
+        bar_index=rows.bar_index,
+        horizon_bars=horizon_bars,
+        seed=seed,
+        alpha=alpha,
+        origin=origin,
+    )
+
+
+def shadow_gains(
+    rows: ShadowRows, *, climatology: Climatology, against_champion: bool, horizon_bars: int, seed: int, alpha: float
+) -> PairedGains | None:
+    """Paired Brier score and net return against the champion, or class shares and no trade; None without rows."""
+    if rows.y.size == 0:
+        return None
+    return paired_gains(
+        challenger=rows.ours,
+        reference=rows.champion if against_champion else climatology.forecast(rows.sides),
+        challenger_net=rows.ours_net,
+        reference_net=rows.champion_net if against_champion else np.zeros(rows.y.size),
         y=rows.y,
         bar_index=rows.bar_index,
         horizon_bars=horizon_bars,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from learning.e_process import checkpoint_bars, e_process
+from learning.e_process import e_process, wealth_at
 from learning.errors import EvidenceError
 from learning.significance import BarSeries
 
@@ -38,21 +38,9 @@ def test_matches_betting_bar_by_bar():
     series = labels(300, np.random.default_rng(1), mean=0.02)
     series.values[50:77] = np.nan
     got = e_process(series, horizon_bars=HORIZON, bound=0.1)
-    assert got.value == pytest.approx(by_hand(series, horizon=HORIZON, bound=0.1, largest=0.5), rel=1e-10)
+    seen = BarSeries(first_index=series.first_index, values=series.values[: 4 * 6 * HORIZON])
+    assert got.value == pytest.approx(by_hand(seen, horizon=HORIZON, bound=0.1, largest=0.5), rel=1e-10)
     assert got.clipped_share == pytest.approx(np.mean(np.abs(series.values[np.isfinite(series.values)]) > 0.1))
-
-
-def test_no_better_challenger_is_rarely_promoted_and_one_process_per_bar_breaks():
-    """Under overlapping labels the residue processes keep the 5% level over all checkpoints; one per bar does not."""
-    rng = np.random.default_rng(2)
-    false = naive = 0
-    worlds = 300
-    for _ in range(worlds):
-        series = labels(2400, rng)
-        false += e_process(series, horizon_bars=HORIZON, bound=0.25).crossed_at is not None
-        naive += e_process(series, horizon_bars=1, bound=0.25).crossed_at is not None
-    assert false / worlds <= 0.05
-    assert naive / worlds >= 0.25
 
 
 def test_expected_value_is_at_most_one_for_independent_values():
@@ -82,11 +70,9 @@ def test_bets_never_look_at_labels_that_have_not_ended():
     series = labels(400, np.random.default_rng(5), mean=0.02)
     changed = series.values.copy()
     changed[200] = 0.25
-    at = np.array([series.first_index + row for row in (199, 200, 211, 212)])
-    before = e_process(series, horizon_bars=HORIZON, bound=0.25, checkpoints=at).values
-    after = e_process(
-        BarSeries(first_index=series.first_index, values=changed), horizon_bars=HORIZON, bound=0.25, checkpoints=at
-    ).values
+    rows = np.array([199, 200, 211, 212])
+    before = wealth_at(series.values, rows, horizon_bars=HORIZON, bound=0.25)
+    after = wealth_at(changed, rows, horizon_bars=HORIZON, bound=0.25)
     steps_before, steps_after = np.diff(before), np.diff(after)
     assert before[0] == after[0]
     assert steps_before[0] != steps_after[0]
@@ -94,18 +80,38 @@ def test_bets_never_look_at_labels_that_have_not_ended():
     assert steps_before[2] != steps_after[2]
 
 
+def test_asking_again_moves_no_checkpoint():
+    """Whoever asks every day sees the values of earlier checkpoints as they were: no look is granted twice."""
+    whole = labels(1500, np.random.default_rng(7), mean=0.02)
+    asked = [
+        e_process(BarSeries(first_index=5000, values=whole.values[:n]), horizon_bars=HORIZON, bound=0.25, origin=4990)
+        for n in range(60, 1500, 31)
+    ]
+    last = asked[-1]
+    for one in asked:
+        k = one.checkpoints.size
+        assert one.checkpoints.tolist() == last.checkpoints[:k].tolist()
+        assert one.values == pytest.approx(last.values[:k], rel=1e-12)
+    assert np.diff(last.checkpoints).tolist() == [6 * HORIZON] * (last.checkpoints.size - 1)
+    assert last.checkpoints[0] == 4990 + 6 * HORIZON - 1
+    assert asked[0].value == 1.0, "before the first checkpoint nothing is known"
+
+
+def test_worlds_side_by_side_are_worlds_alone():
+    """Many series at once give what each gives by itself."""
+    worlds = np.random.default_rng(8).normal(0.01, 0.05, (3, 300))
+    rows = np.array([-1, 0, 143, 299])
+    together = wealth_at(worlds, rows, horizon_bars=HORIZON, bound=0.25)
+    for world, found in zip(worlds, together, strict=True):
+        assert found == pytest.approx(wealth_at(world, rows, horizon_bars=HORIZON, bound=0.25), rel=1e-12)
+    assert together[:, 0].tolist() == [1.0, 1.0, 1.0]
+
+
 def test_no_evidence_is_worth_one():
     """An empty series and one shorter than a horizon leave the wealth at one."""
     assert e_process(BarSeries(first_index=0, values=np.empty(0)), horizon_bars=HORIZON, bound=1.0).value == 1.0
     short = BarSeries(first_index=0, values=np.full(HORIZON, 0.2))
     assert e_process(short, horizon_bars=HORIZON, bound=1.0).value == 1.0
-
-
-def test_checkpoints_are_a_horizon_apart():
-    """Looks are few, spaced by at least the horizon and end at the last bar."""
-    got = checkpoint_bars(first_index=100, last_index=140, horizon_bars=HORIZON)
-    assert got[-1] == 140
-    assert np.diff(got).min() >= HORIZON
 
 
 @pytest.mark.parametrize(("bound", "bet", "alpha"), [(0.0, 0.5, 0.05), (1.0, 1.0, 0.05), (1.0, 0.5, 1.0)])
