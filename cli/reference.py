@@ -17,7 +17,8 @@ RESULT_KEYS: dict[str, str] = {
     "`reason`, `last_bar`, `decisions`, `actions`, `last_signals`), `drift`, `timings_s`, `report`, `pages`",
     "status": "`champion`, `challenger`, `state`, `reason`, `meaning`, `remedy`, `halted`, `last_bar_ms`, "
     "`last_bar_age_s`, `lake_last_bar_ms`, `freshness` (per source `fresh`, `watermark_ms`, `age_s`, `max_age_s`, "
-    "`oldest_symbol`, `stale`), `symbols`, `synthetic`, `open_paper_trades`, `counts`, `drift`, `parity`, "
+    "`oldest_symbol`, `stale`), `symbols`, `synthetic`, `open_paper_trades`, `counts`, "
+    "`registry` (null, or what the last look at MLflow found: `cause`, `detail`, `note`, `age_s`), `drift`, `parity`, "
     "`heartbeats`, `mode`, `home`",
     "doctor": "`checks` (list of `check`, `ok`, `detail`), `well`",
     "backfill": "`source`, `symbols` (held by the lake now), `new_rows`, `coverage` (one row per symbol); from an "

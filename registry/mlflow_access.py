@@ -18,7 +18,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from registry.errors import StoreError
+from registry.errors import RegistryDownError, StoreError
 
 __all__ = ["PATIENCE_S", "asking", "client_for"]
 
@@ -26,6 +26,14 @@ PATIENCE_S = 30.0
 _LOCK = threading.RLock()
 _CONNECT_S = 5.0
 _RETRIES = 2
+# Three libraries wrap the same failure in a paragraph each; a person can act on these words.
+_DOWN = (
+    ("timeout exception|timed out", "no answer within {patience_s} s"),
+    ("Connection refused", "connection refused"),
+    ("Connection aborted|Connection reset|RemoteDisconnected|IncompleteRead|broken:", "the connection broke off"),
+    ("Temporary failure in name resolution|Name or service not known", "its host name is not known"),
+    ("not in a valid JSON format|Expecting value", "it answers with something else than MLflow's JSON"),
+)
 _TELLS_NOTHING = (
     "(?s).*Any type hint is inferred as AnyType",
     "(?s).*Add type hints to the `predict` method",
@@ -111,25 +119,23 @@ def _bounded(patience_s: float) -> Iterator[None]:
 
 
 def _failed(what: str, bad: Exception, patience_s: float) -> StoreError:
-    return StoreError(
-        f"MLflow failed at {what} ({_in_a_line(bad, patience_s)})",
+    from sqlalchemy.exc import SQLAlchemyError
+
+    said = f"{bad}".strip() or type(bad).__name__
+    down = next((told for pattern, told in _DOWN if re.search(pattern, said)), None)
+    if found := re.search(r"too many (5\d\d) error responses|(5\d\d) Server Error|error code (5\d\d) ", said):
+        down = f"the server answers {next(filter(None, found.groups()))}"
+    told = (down or _first_line(said)).format(patience_s=f"{patience_s:g}")
+    kind = RegistryDownError if down or isinstance(bad, SQLAlchemyError | ConnectionError) else StoreError
+    return kind(
+        f"MLflow failed at {what} ({told})",
         why="the model registry could not answer",
         remedy="check that its database or server runs; what serves keeps serving",
     )
 
 
-def _in_a_line(bad: Exception, patience_s: float) -> str:
-    """What a person can act on; three libraries wrap the same failure in a paragraph each."""
-    said = str(bad)
-    if "timeout exception" in said or "timed out" in said:
-        return f"no answer within {patience_s:g} s"
-    if found := re.search(r"too many (\d{3}) error responses", said):
-        return f"the server answers {found[1]}"
-    if "Connection refused" in said:
-        return "connection refused"
-    if re.search(r"Connection aborted|Connection reset|RemoteDisconnected|IncompleteRead|Connection broken", said):
-        return "the connection broke off"
-    return next(iter(said.splitlines()), type(bad).__name__)[:300]
+def _first_line(said: str) -> str:
+    return said.splitlines()[0][:300].replace("{", "(").replace("}", ")")
 
 
 @contextlib.contextmanager

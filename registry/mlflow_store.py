@@ -17,7 +17,8 @@ from typing import Any, Literal
 from registry import mlflow_run
 from registry.load import LoadedBundle, load_bundle
 from registry.manifest import read_sealed
-from registry.mlflow_access import asking, client_for
+from registry.mlflow_access import PATIENCE_S, asking, client_for
+from registry.decision_notes import NotedDecision, decision_tags, with_decision
 from registry.mlflow_pyfunc import save_pyfunc
 from registry.mlflow_texts import about_experiment, about_model
 from registry.mlflow_versions import ForeignVersion, RegisteredVersion, described, told, unknown_version
@@ -35,13 +36,17 @@ class ModelStore:
     """A view of one registered model in MLflow.
 
     ``tracking_uri`` is a ``postgresql+psycopg://`` database of MLflow's own or the http(s) address of a server;
-    ``artifact_root`` is where artifacts of a new experiment go (None: where the server wants them).
+    ``artifact_root`` is where artifacts of a new experiment go (None: where the server wants them). A server has
+    ``patience_s`` for each answer.
     """
 
-    def __init__(self, tracking_uri: str, *, artifact_root: Path | str | None, model_name: str) -> None:
+    def __init__(
+        self, tracking_uri: str, *, artifact_root: Path | str | None, model_name: str, patience_s: float = PATIENCE_S
+    ) -> None:
         self.tracking_uri = tracking_uri
         self.artifact_root = artifact_root
         self.model_name = model_name
+        self.patience_s = patience_s
 
     def log_and_register(self, directory: Path | str, bundle_hash: str, record: RunRecord) -> int:
         """Log one run with the bundle and register it; returns the version, the same one for the same bundle.
@@ -115,6 +120,17 @@ class ModelStore:
             if alias in self._aliases():
                 self._client.delete_registered_model_alias(self.model_name, alias)
 
+    def add_decision(self, version: int, decision: NotedDecision) -> None:
+        """Show a decision on the version it judged, in its tags and its model card; twice changes nothing."""
+        with self._asking(f"the decision on version {version}"):
+            found = self._one(version)
+            card = with_decision(str(found.description or ""), decision)
+            if card != found.description:
+                self._client.update_model_version(self.model_name, str(version), description=card)
+            for name, value in decision_tags(decision).items():
+                if found.tags.get(name) != value:
+                    self._client.set_model_version_tag(self.model_name, str(version), name, value)
+
     def synced_deployment(self) -> int | None:
         """The id of the deployment the aliases were last moved for, or None."""
         with self._asking("the tags"):
@@ -152,7 +168,7 @@ class ModelStore:
         return client_for(self.tracking_uri)
 
     def _asking(self, what: str) -> AbstractContextManager[None]:
-        return asking(self.tracking_uri, f"{what} of {self.model_name!r}")
+        return asking(self.tracking_uri, f"{what} of {self.model_name!r}", patience_s=self.patience_s)
 
     def _search(self, condition: str = "") -> list[Any]:
         """The versions that meet a condition (all of them without one), oldest first."""

@@ -130,7 +130,7 @@ if step == "in transaction":
     plain = promotion.append
     promotion.append = lambda *a, **k: (plain(*a, **k), kill())
 elif step == "after commit":
-    promotion.sync_aliases = kill
+    promotion.show_champion = kill
 else:
     kind, alias = step.split()
     plain_alias = store.set_alias
