@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from registry import mlflow_run
+from registry.canonical import sha256_hex
 from registry.load import LoadedBundle, load_bundle
-from registry.manifest import read_sealed
+from registry.manifest import MANIFEST, read_sealed
 from registry.mlflow_access import PATIENCE_S, asking, client_for
 from registry.decision_notes import NotedDecision, decision_tags, with_decision
 from registry.mlflow_pyfunc import save_pyfunc
@@ -151,17 +152,26 @@ class ModelStore:
         target = Path(destination)
         target.parent.mkdir(parents=True, exist_ok=True)
         with self._asking(f"the download of version {version}"):
-            from mlflow.artifacts import download_artifacts
-
             known = described(self._one(version), {})
-            source = self._client.get_model_version_download_uri(self.model_name, str(version))
+            source = f"{self._client.get_model_version_download_uri(self.model_name, str(version))}/artifacts/bundle"
             with tempfile.TemporaryDirectory(prefix=".download-", dir=target.parent) as scratch:
-                made = download_artifacts(
-                    artifact_uri=f"{source}/artifacts/bundle", dst_path=scratch, tracking_uri=self.tracking_uri
-                )
-                read_sealed(Path(made), expected_hash=known.bundle_hash)
-                place(Path(made), target, known.bundle_hash)
+                # Alone first: MLflow asks for all files before it says that the first one failed, each with its retries.
+                seal = self._fetch(f"{source}/{MANIFEST}", Path(scratch) / "seal")
+                if sha256_hex(seal.read_bytes()) == known.bundle_hash:
+                    made = self._fetch(source, Path(scratch) / "whole")
+                else:
+                    made = seal.parent
+                read_sealed(made, expected_hash=known.bundle_hash)
+                place(made, target, known.bundle_hash)
         return known.bundle_hash
+
+    def _fetch(self, artifact_uri: str, into: Path) -> Path:
+        from mlflow.artifacts import download_artifacts
+
+        into.mkdir()
+        return Path(
+            download_artifacts(artifact_uri=artifact_uri, dst_path=str(into), tracking_uri=self.tracking_uri)
+        )
 
     @property
     def _client(self) -> Any:
