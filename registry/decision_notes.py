@@ -13,9 +13,17 @@ noted twice stands there once.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-__all__ = ["NotedDecision", "decision_tags", "with_decision"]
+from registry.errors import StoreError
+
+if TYPE_CHECKING:
+    from registry.cards import DecisionCard
+    from registry.mlflow_store import ModelStore
+
+__all__ = ["NotedDecision", "decision_in_words", "decision_tags", "note_decision", "with_decision"]
 
 _HEAD = "\n\n### Decisions\n\n"
 _LONGEST = 5000  # of a description in MLflow's database
@@ -32,6 +40,15 @@ class NotedDecision:
     reason: str
 
 
+def note_decision(store: "ModelStore", version: int, card_id: int, card: "DecisionCard") -> bool:
+    """Show a stored card on the version it judged; False where the registry cannot, which undoes no decision."""
+    try:
+        store.add_decision(version, NotedDecision(card_id=card_id, verdict=card.verdict, reason=card.reason))
+    except StoreError:
+        return False
+    return True
+
+
 def decision_tags(decision: NotedDecision) -> dict[str, str]:
     """The tags of the version that was judged."""
     return {
@@ -39,6 +56,13 @@ def decision_tags(decision: NotedDecision) -> dict[str, str]:
         "decision": decision.verdict,
         "decision_reason": _short(decision.reason),
     }
+
+
+def decision_in_words(tags: Mapping[str, str]) -> str | None:
+    """``promote (card 7)`` from a version's tags; None where nothing was decided about it."""
+    if "decision" not in tags:
+        return None
+    return f"{tags['decision']} (card {tags.get('decision_card', 'unknown')})"
 
 
 def with_decision(description: str, decision: NotedDecision) -> str:

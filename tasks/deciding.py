@@ -5,7 +5,6 @@ Only a card that says promote moves the champion; asked again, the same evidence
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -26,9 +25,8 @@ from market.errors import LockstepError
 from market.timeframe import DAY_MS
 from registry.cards import DecisionCard, save_card
 from registry.catalog import known_bundle
-from registry.decision_notes import NotedDecision
+from registry.decision_notes import note_decision
 from registry.deployments import current_champion
-from registry.errors import StoreError
 from registry.load import LoadedBundle
 from registry.promotion import promote as move_champion
 from serving.lineup import ServedBundle
@@ -58,10 +56,7 @@ def decide(home: str, *, dry_run: bool = False, who: str = "lockstep promote") -
         if not dry_run:
             card_id = save_card(app.engine, card)
             answer["card_id"] = card_id
-            noted = NotedDecision(card_id=card_id, verdict=card.verdict, reason=card.reason)
-            # The card is stored; a registry that goes down meanwhile must not undo the decision.
-            with suppress(StoreError):
-                store.add_decision(int(challenger.version or 0), noted)
+            note_decision(store, int(challenger.version or 0), card_id, card)
             if card.verdict == "promote":
                 move_champion(
                     app.engine,

@@ -34,6 +34,8 @@ def watching_registry(
                 found = _look(app)
             except (LockstepError, SQLAlchemyError, OSError):
                 continue  # the database is away: the worker says so itself
+            except Exception as error:  # noqa: BLE001  # whatever else a library raises must not end the watch unheard
+                found = RegistryLook(cause="registry_down", detail=f"{type(error).__name__}: {error}")
             if found != seen[0]:
                 say(_in_words(found))
             seen[0] = found

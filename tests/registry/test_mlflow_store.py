@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from registry.bundle import load_bundle
+from registry.cards import DecisionCard
+from registry.decision_notes import NotedDecision, note_decision
 from registry.errors import BundleError, StoreError
 from registry.mlflow_store import ForeignVersion, ModelStore
 from registry.run_record import ChildRun, RunRecord
@@ -118,6 +120,31 @@ def test_the_card_says_what_a_reader_needs_before_trusting_it(store: ModelStore,
     for told in (bundle.contract.fingerprint, sealed.hash, "lockstep models verify", "synthetic market"):
         assert told in card
     assert len(card) <= 5000
+
+
+@BOTH
+def test_decisions_stand_on_the_version_they_judged(store: ModelStore, sealed: Sealed) -> None:
+    """The last one in the tags, the last five in the card, each once, in no more than MLflow keeps."""
+    version = register(store, sealed)
+    before = store._client.get_model_version(store.model_name, str(version)).description
+    for card_id in (1, 2, 2, 3, 4, 5, 6):
+        store.add_decision(version, NotedDecision(card_id=card_id, verdict="refuse", reason=f"reason\n{card_id} " * 90))
+    found = store._client.get_model_version(store.model_name, str(version))
+    assert (found.tags["decision_card"], found.tags["decision"]) == ("6", "refuse")
+    assert found.tags["decision_reason"].startswith("reason 6 reason 6")
+    assert re.findall(r"^- card (\d+), refuse: reason", found.description, flags=re.MULTILINE) == list("65432")
+    assert found.description[:500] == before[:500]
+    assert len(found.description) <= 5000
+    assert [one.decision for one in store.versions()] == ["refuse (card 6)"]
+
+
+def test_a_registry_that_is_down_undoes_no_decision(tmp_path: Path) -> None:
+    """It is only not shown there."""
+    gone = ModelStore(f"postgresql+psycopg://nobody@/mlflow?host={tmp_path}", artifact_root=None, model_name="m")
+    card = DecisionCard(
+        model_name="m", bundle_hash="b", champion_hash=None, verdict="refuse", reason="no", gates=(), evidence={}
+    )
+    assert not note_decision(gone, 1, 1, card)
 
 
 @BOTH
