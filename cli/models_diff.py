@@ -50,14 +50,18 @@ def _rows(found: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     """(section, what, first, second, change), the section only in its first row."""
     yield "bundle", "hash", *(one[:12] for one in found["bundle_hash"]), ""
     features = found["features"]
-    changes = [("added", "", name) for name in features["added"]] + [("removed", name, "") for name in features["removed"]]
+    changes = [("added", "", name) for name in features["added"]] + [
+        ("removed", name, "") for name in features["removed"]
+    ]
     if features["reordered"]:
         changes.append(("order", "", "another"))
     yield from _section("features", [(what, one, other, "") for what, one, other in changes])
     for section in _LISTED:
         yield from _section(section.replace("_", " "), [_told(name, pair) for name, pair in found[section].items()])
     weights = [_told(name, pair["weight"]) for name, pair in found["models"].items()]
-    kinds = [_told(f"{name} kind", pair["kind"]) for name, pair in found["models"].items() if len(set(pair["kind"])) > 1]
+    kinds = [
+        _told(f"{name} kind", pair["kind"]) for name, pair in found["models"].items() if len(set(pair["kind"])) > 1
+    ]
     yield from _section("weights", weights + kinds)
     scores = [(f"{name} {score}", pair) for name, pairs in found["metrics"].items() for score, pair in pairs.items()]
     yield from _section("out of fold", [_told(name, pair) for name, pair in scores])

@@ -47,8 +47,8 @@ RESULT_KEYS: dict[str, str] = {
     "features verify": "`rows`, `identical`, `first_mismatch`, `contract`, `first_ms`, `last_ms`",
     "lake show": "`place`, `kinds` (list of `kind`, `symbols`, `rows`, `revisions`, `files`, `bytes`)",
     "lake compact": "`months`, `files_before`, `files_after`, `bytes_before`, `bytes_after`",
-    "models list": "`model_name`, `versions` (each with `decision`, the last one about it, or null), `champion` (null, or "
-    "`version` and `bundle_hash` of what serves, also where that version was deleted in MLflow)",
+    "models list": "`model_name`, `versions` (each with `decision`, the last one about it, or null), `champion` (null, "
+    "or `version` and `bundle_hash` of what serves, also where that version was deleted in MLflow)",
     "models diff": "`versions`, `same`, `bundle_hash`, `contract`, `features` (`added`, `removed`, `reordered`), "
     "`label_spec`, `events`, `policy`, `models` (`kind` and `weight` of each), `metrics` (scores of each), `settings`, "
     "`facts`; every difference is a pair, null where one version has no such thing",

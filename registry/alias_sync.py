@@ -1,9 +1,9 @@
 """How do MLflow's aliases come to show what PostgreSQL has decided?
 
-``champion``, ``previous`` and ``challenger`` are moved in an order that leaves ``champion`` resolvable at every step, and
-the deployment they show is noted on the model last: what a crash or a dead registry left undone, the next call does.
-Only one process at a time moves them. It holds no lock of the champion meanwhile, so a slow registry keeps nobody from
-promoting or rolling back; whoever changes the champion then waits here and shows the newest.
+``champion``, ``previous`` and ``challenger`` are moved in an order that leaves ``champion`` resolvable at every step,
+and the deployment they show is noted on the model last: what a crash or a dead registry left undone, the next call
+does. Only one process at a time moves them. It holds no lock of the champion meanwhile, so a slow registry keeps nobody
+from promoting or rolling back; whoever changes the champion then waits here and shows the newest.
 """
 
 from contextlib import suppress

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from registry.canonical import parse_json
 from registry.load import LoadedBundle
 from registry.model_card import flatten
 
@@ -36,7 +35,7 @@ def bundle_diff(first: LoadedBundle, second: LoadedBundle) -> dict[str, Any]:
         "contract": _differing(_without(asdict(first.contract), "names"), _without(asdict(second.contract), "names")),
         "features": _features(first.contract.names, second.contract.names),
         "label_spec": _differing(asdict(first.label_spec), asdict(second.label_spec)),
-        "events": _differing(parse_json(first.events.to_json().encode()), parse_json(second.events.to_json().encode())),
+        "events": _differing(asdict(first.events), asdict(second.events)),
         "policy": _differing(asdict(first.policy), asdict(second.policy)),
         "models": _models(first, second),
         "metrics": _metrics(first, second),

@@ -1,8 +1,9 @@
 """What does MLflow say about the champion, and who is told?
 
-A look lets the aliases show what was decided, takes over a ``champion`` alias that somebody moved, fetches the champion's
-bundle where this machine lacks it, and writes down what it found, so that ``lockstep status`` can tell it without asking
-MLflow. It never raises for a registry that is down or a version that is refused: what serves keeps serving.
+A look lets the aliases show what was decided, takes over a ``champion`` alias that somebody moved, fetches the
+champion's bundle where this machine lacks it, and writes down what it found, so that ``lockstep status`` can tell it
+without asking MLflow. It never raises for a registry that is down or a version that is refused: what serves keeps
+serving.
 """
 
 from collections.abc import Mapping

@@ -67,7 +67,7 @@ def asking(uri: str, what: str, *, patience_s: float = PATIENCE_S) -> Iterator[N
             client_for(uri)
         except (SQLAlchemyError, OSError) as bad:
             raise _failed(what, bad, patience_s) from bad
-        from google.protobuf.json_format import ParseError
+        from google.protobuf.json_format import ParseError  # type: ignore[import-untyped]
         from mlflow.exceptions import MlflowException
 
         try:

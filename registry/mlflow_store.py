@@ -16,10 +16,10 @@ from typing import Any, Literal
 
 from registry import mlflow_run
 from registry.canonical import sha256_hex
+from registry.decision_notes import NotedDecision, decision_tags, with_decision
 from registry.load import LoadedBundle, load_bundle
 from registry.manifest import MANIFEST, read_sealed
 from registry.mlflow_access import PATIENCE_S, asking, client_for
-from registry.decision_notes import NotedDecision, decision_tags, with_decision
 from registry.mlflow_pyfunc import save_pyfunc
 from registry.mlflow_texts import about_experiment, about_model
 from registry.mlflow_versions import ForeignVersion, RegisteredVersion, described, told, unknown_version
@@ -155,7 +155,7 @@ class ModelStore:
             known = described(self._one(version), {})
             source = f"{self._client.get_model_version_download_uri(self.model_name, str(version))}/artifacts/bundle"
             with tempfile.TemporaryDirectory(prefix=".download-", dir=target.parent) as scratch:
-                # Alone first: MLflow asks for all files before it says that the first one failed, each with its retries.
+                # Alone first: MLflow asks for every file, each with its retries, before it says that the first failed.
                 seal = self._fetch(f"{source}/{MANIFEST}", Path(scratch) / "seal")
                 if sha256_hex(seal.read_bytes()) == known.bundle_hash:
                     made = self._fetch(source, Path(scratch) / "whole")
@@ -169,9 +169,7 @@ class ModelStore:
         from mlflow.artifacts import download_artifacts
 
         into.mkdir()
-        return Path(
-            download_artifacts(artifact_uri=artifact_uri, dst_path=str(into), tracking_uri=self.tracking_uri)
-        )
+        return Path(download_artifacts(artifact_uri=artifact_uri, dst_path=str(into), tracking_uri=self.tracking_uri))
 
     @property
     def _client(self) -> Any:

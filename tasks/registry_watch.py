@@ -1,7 +1,7 @@
 """How does a running worker hear of what somebody does in MLflow?
 
 A thread looks now and then (``registry.look``): what it takes over becomes a row that the worker reads before its next
-bar, what it refuses becomes a cause of the line-up. A registry that is slow or down keeps this thread waiting and no bar.
+bar, what it refuses becomes a cause of the line-up. A registry that is slow or down keeps this thread waiting, no bar.
 """
 
 from collections.abc import Callable, Iterator

@@ -20,6 +20,9 @@ Fault = Literal["500", "slow", "reset", "page", "cut", "short"]
 _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}
 
 
+_METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")
+
+
 def _always(_method: str, _path: str) -> bool:
     return True
 
@@ -119,7 +122,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body[: len(body) // 2] if cut else body)
         self.close_connection = True
 
-    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _handle
-
     def log_message(self, *_: object) -> None:
         """Stay quiet."""
+
+
+for _method in _METHODS:
+    setattr(_Handler, f"do_{_method}", _Handler._handle)

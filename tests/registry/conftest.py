@@ -168,9 +168,7 @@ def shelf(engine: Engine, tracking: Tracking, sealed: Sealed, others: tuple[Seal
 
 
 @pytest.fixture
-def desk(
-    engine: Engine, tracking: Tracking, shelf: ModelStore, sealed: Sealed, others: tuple[Sealed, ...]
-) -> Desk:
+def desk(engine: Engine, tracking: Tracking, shelf: ModelStore, sealed: Sealed, others: tuple[Sealed, ...]) -> Desk:
     """A registered model of its own, whose versions share the runs and artifacts of the shelf."""
     store = tracking.store(f"desk-{next(_NAMES)}")
     client = store._client

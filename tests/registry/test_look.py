@@ -1,4 +1,4 @@
-"""What somebody does to aliases and versions in MLflow while a champion serves: each has its outcome, and it is told."""
+"""What somebody does to aliases and versions in MLflow while a champion serves: each has an outcome that is told."""
 
 from pathlib import Path
 

@@ -79,7 +79,10 @@ def models(method: str, path: str) -> bool:
 @pytest.mark.parametrize("fault", REASONS)
 def test_a_question_ends_soon_and_says_why(through: Desk, proxy: FaultyProxy, fault: Fault) -> None:
     """Each fault has its own words, on one line, without three libraries' names."""
-    with proxy.failing(fault), pytest.raises(RegistryDownError, match=f"MLflow failed at .* \\({REASONS[fault]}\\)") as bad:
+    with (
+        proxy.failing(fault),
+        pytest.raises(RegistryDownError, match=f"MLflow failed at .* \\({REASONS[fault]}\\)") as bad,
+    ):
         through.store.versions()
     assert len(str(bad.value).splitlines()) == 1
     assert 1 <= len(proxy.asked) <= 3
@@ -163,7 +166,7 @@ def test_an_adoption_whose_download_fails_leaves_nothing(
     error: type[Exception],
     reason: str,
 ) -> None:
-    """Neither a half bundle nor another champion; the alias stays where the person put it, and the next look takes it."""
+    """No half bundle, no other champion; the alias stays where the person put it, and the next look takes it."""
     through.promote(0)
     through.store.set_alias("champion", 2)
     got = cache.root.parent / "got"
