@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.models_diff import diff
 from cli.options import Home, Json, command, existing_home
 from cli.output import out, print_json, table
 from market.timeframe import as_utc
@@ -15,6 +16,7 @@ from market.timeframe import as_utc
 __all__ = ["app"]
 
 app = typer.Typer(help="Registered model versions.", no_args_is_help=True)
+app.command("diff")(diff)
 
 
 @app.command("list")
@@ -25,13 +27,16 @@ def list_models(home: Home = Path(".lockstep"), as_json: Json = False) -> None:
     """
     with command(as_json=as_json, quiet=True):
         from infra.bootstrap import open_app
+        from registry.deployments import current_champion
         from tasks.stores import model_store
 
         with open_app(existing_home(home)) as opened:
-            found = [{"bundle_hash": None, **asdict(one)} for one in model_store(opened).versions()]
             name = opened.settings.registry.model_name
+            found = [{"bundle_hash": None, "decision": None, **asdict(one)} for one in model_store(opened).versions()]
+            champion = current_champion(opened.engine, name)
+    serves = None if champion is None else {"version": champion.version, "bundle_hash": champion.bundle_hash}
     if as_json:
-        print_json({"model_name": name, "versions": found})
+        print_json({"model_name": name, "versions": found, "champion": serves})
         return
     rows = [
         (
@@ -39,10 +44,13 @@ def list_models(home: Home = Path(".lockstep"), as_json: Json = False) -> None:
             ", ".join(one["aliases"]) or "-",
             *_bundle_and_data(one),
             as_utc(one["created_ms"]),
+            one["decision"] or "-",
         )
         for one in found
     ]
-    out.print(table(f"{name}", ("version", "aliases", "bundle", "data", "registered (UTC)"), rows))
+    out.print(table(f"{name}", ("version", "aliases", "bundle", "data", "registered (UTC)", "decision"), rows))
+    if champion is not None and champion.bundle_hash not in {one["bundle_hash"] for one in found}:
+        out.print(f"\nThe champion, version {champion.version} ({champion.bundle_hash[:12]}), was deleted in MLflow.")
 
 
 def _bundle_and_data(version: Mapping[str, Any]) -> tuple[str, str]:

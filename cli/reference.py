@@ -17,7 +17,8 @@ RESULT_KEYS: dict[str, str] = {
     "`reason`, `last_bar`, `decisions`, `actions`, `last_signals`), `drift`, `timings_s`, `report`, `pages`",
     "status": "`champion`, `challenger`, `state`, `reason`, `meaning`, `remedy`, `halted`, `last_bar_ms`, "
     "`last_bar_age_s`, `lake_last_bar_ms`, `freshness` (per source `fresh`, `watermark_ms`, `age_s`, `max_age_s`, "
-    "`oldest_symbol`, `stale`), `symbols`, `synthetic`, `open_paper_trades`, `counts`, `drift`, `parity`, "
+    "`oldest_symbol`, `stale`), `symbols`, `synthetic`, `open_paper_trades`, `counts`, "
+    "`registry` (null, or what the last look at MLflow found: `cause`, `detail`, `note`, `age_s`), `drift`, `parity`, "
     "`heartbeats`, `mode`, `home`",
     "doctor": "`checks` (list of `check`, `ok`, `detail`), `well`",
     "backfill": "`source`, `symbols` (held by the lake now), `new_rows`, `coverage` (one row per symbol); from an "
@@ -46,7 +47,11 @@ RESULT_KEYS: dict[str, str] = {
     "features verify": "`rows`, `identical`, `first_mismatch`, `contract`, `first_ms`, `last_ms`",
     "lake show": "`place`, `kinds` (list of `kind`, `symbols`, `rows`, `revisions`, `files`, `bytes`)",
     "lake compact": "`months`, `files_before`, `files_after`, `bytes_before`, `bytes_after`",
-    "models list": "`model_name`, `versions`",
+    "models list": "`model_name`, `versions` (each with `decision`, the last one about it, or null), `champion` (null, "
+    "or `version` and `bundle_hash` of what serves, also where that version was deleted in MLflow)",
+    "models diff": "`versions`, `same`, `bundle_hash`, `contract`, `features` (`added`, `removed`, `reordered`), "
+    "`label_spec`, `events`, `policy`, `models` (`kind` and `weight` of each), `metrics` (scores of each), `settings`, "
+    "`facts`; every difference is a pair, null where one version has no such thing",
     "models show": "`version`, `bundle_hash`, `contract`, `label_spec`, `events`, and the facts sealed into the bundle",
     "models verify": "`version`, `sound`, `bundle_hash`, `golden_digest`, `load_s`, `mlflow_imported`",
     "simulate-shadow": "`seed`, `cases` (list of `worlds`, `alpha`, `promoted`, `harmed`, `naive_every_bar`, "

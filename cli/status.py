@@ -67,6 +67,7 @@ def _show(found: Mapping[str, Any]) -> None:
         **{name.replace("_", " "): _age(one) for name, one in found["freshness"].items()},
         "halted": "yes" if found["halted"] else "no",
         "open trades": found["open_paper_trades"],
+        "registry": _registry(found["registry"]),
         "parity": "never audited"
         if found["parity"] is None
         else f"{found['parity']['identical']:,} of {found['parity']['rows']:,} rows identical",
@@ -75,6 +76,15 @@ def _show(found: Mapping[str, Any]) -> None:
     }
     for name, value in lines.items():
         out.print(f"{name:<14} {value}")
+
+
+def _registry(look: Mapping[str, Any] | None) -> str:
+    """What the last look at MLflow found, and when that was."""
+    if look is None:
+        return "not looked at yet"
+    found = look["detail"] if look["cause"] != "ok" else look["note"] or "as it should be"
+    told = found if look["cause"] == "ok" else f"{look['cause']}: {found}"
+    return f"{told} (looked {_span(look['age_s'])} ago)"
 
 
 def _age(one: Mapping[str, Any]) -> str:

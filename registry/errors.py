@@ -7,7 +7,8 @@ LockstepError
     │   └── BundleContractError    sound, but made for other features than the running kernel computes
     ├── PredictionError        a model was given, or gave, something that is no probability
     ├── CardError              a decision card that is incomplete, edited or absent
-    ├── StoreError             the model registry (MLflow) is unreachable or holds something unexpected
+    ├── StoreError             the model registry (MLflow) holds something unexpected, or refused a request
+    │   └── RegistryDownError      it gave no answer: unreachable, too slow, or broken; it says nothing about models
     └── PromotionError         a promotion, rollback or adoption that was refused; nothing has changed
 
 Messages of ``BundleError`` are shown to operators as they are: what part, why it matters, what to do.
@@ -22,6 +23,7 @@ __all__ = [
     "PolicyError",
     "PredictionError",
     "PromotionError",
+    "RegistryDownError",
     "RegistryError",
     "StoreError",
 ]
@@ -53,6 +55,10 @@ class CardError(RegistryError):
 
 class StoreError(RegistryError):
     """The model registry failed or holds something unexpected."""
+
+
+class RegistryDownError(StoreError):
+    """The model registry gave no answer."""
 
 
 class PromotionError(RegistryError):

@@ -3,14 +3,19 @@
 import shutil
 from importlib.metadata import version as installed
 from pathlib import Path
+from typing import Any
 
+from registry.bundle_files import decode
 from registry.load import LoadedBundle
+from registry.manifest import read_sealed
 
 __all__ = ["save_pyfunc"]
 
+_EXAMPLE_ROWS = 2
+
 
 def save_pyfunc(directory: Path, bundle: LoadedBundle, into: Path) -> None:
-    """The MLflow model directory ``into``: code, requirements, signature and the bundle."""
+    """The MLflow model directory ``into``: code, requirements, signature, input example and the bundle."""
     from mlflow.models import ModelSignature
     from mlflow.pyfunc import save_model
     from mlflow.types import ColSpec, Schema
@@ -27,5 +32,15 @@ def save_pyfunc(directory: Path, bundle: LoadedBundle, into: Path) -> None:
             inputs=Schema([ColSpec("double", name) for name in bundle.contract.names]),
             outputs=Schema([ColSpec("double", name) for name in ("p_hold", "p_buy", "p_sell")]),
         ),
+        input_example=_golden_rows(copy, bundle),
         pip_requirements=[f"{name}=={installed(name)}" for name in packages],
     )
+
+
+def _golden_rows(directory: Path, bundle: LoadedBundle) -> Any:
+    """The first golden rows as the frame a caller would send: what they predict is proven at every load."""
+    from pandas import DataFrame
+
+    _, files = read_sealed(directory, expected_hash=bundle.hash)
+    rows = decode(files).golden.features[:_EXAMPLE_ROWS].astype("float64")
+    return DataFrame(rows, columns=list(bundle.contract.names))

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from registry import mlflow_run
+from registry.canonical import sha256_hex
+from registry.decision_notes import NotedDecision, decision_tags, with_decision
 from registry.load import LoadedBundle, load_bundle
-from registry.manifest import read_sealed
-from registry.mlflow_access import asking, client_for
+from registry.manifest import MANIFEST, read_sealed
+from registry.mlflow_access import PATIENCE_S, asking, client_for
 from registry.mlflow_pyfunc import save_pyfunc
 from registry.mlflow_texts import about_experiment, about_model
 from registry.mlflow_versions import ForeignVersion, RegisteredVersion, described, told, unknown_version
@@ -35,13 +37,17 @@ class ModelStore:
     """A view of one registered model in MLflow.
 
     ``tracking_uri`` is a ``postgresql+psycopg://`` database of MLflow's own or the http(s) address of a server;
-    ``artifact_root`` is where artifacts of a new experiment go (None: where the server wants them).
+    ``artifact_root`` is where artifacts of a new experiment go (None: where the server wants them). A server has
+    ``patience_s`` for each answer.
     """
 
-    def __init__(self, tracking_uri: str, *, artifact_root: Path | str | None, model_name: str) -> None:
+    def __init__(
+        self, tracking_uri: str, *, artifact_root: Path | str | None, model_name: str, patience_s: float = PATIENCE_S
+    ) -> None:
         self.tracking_uri = tracking_uri
         self.artifact_root = artifact_root
         self.model_name = model_name
+        self.patience_s = patience_s
 
     def log_and_register(self, directory: Path | str, bundle_hash: str, record: RunRecord) -> int:
         """Log one run with the bundle and register it; returns the version, the same one for the same bundle.
@@ -115,6 +121,17 @@ class ModelStore:
             if alias in self._aliases():
                 self._client.delete_registered_model_alias(self.model_name, alias)
 
+    def add_decision(self, version: int, decision: NotedDecision) -> None:
+        """Show a decision on the version it judged, in its tags and its model card; twice changes nothing."""
+        with self._asking(f"the decision on version {version}"):
+            found = self._one(version)
+            card = with_decision(str(found.description or ""), decision)
+            if card != found.description:
+                self._client.update_model_version(self.model_name, str(version), description=card)
+            for name, value in decision_tags(decision).items():
+                if found.tags.get(name) != value:
+                    self._client.set_model_version_tag(self.model_name, str(version), name, value)
+
     def synced_deployment(self) -> int | None:
         """The id of the deployment the aliases were last moved for, or None."""
         with self._asking("the tags"):
@@ -135,24 +152,31 @@ class ModelStore:
         target = Path(destination)
         target.parent.mkdir(parents=True, exist_ok=True)
         with self._asking(f"the download of version {version}"):
-            from mlflow.artifacts import download_artifacts
-
             known = described(self._one(version), {})
-            source = self._client.get_model_version_download_uri(self.model_name, str(version))
+            source = f"{self._client.get_model_version_download_uri(self.model_name, str(version))}/artifacts/bundle"
             with tempfile.TemporaryDirectory(prefix=".download-", dir=target.parent) as scratch:
-                made = download_artifacts(
-                    artifact_uri=f"{source}/artifacts/bundle", dst_path=scratch, tracking_uri=self.tracking_uri
-                )
-                read_sealed(Path(made), expected_hash=known.bundle_hash)
-                place(Path(made), target, known.bundle_hash)
+                # Alone first: MLflow asks for every file, each with its retries, before it says that the first failed.
+                seal = self._fetch(f"{source}/{MANIFEST}", Path(scratch) / "seal")
+                if sha256_hex(seal.read_bytes()) == known.bundle_hash:
+                    made = self._fetch(source, Path(scratch) / "whole")
+                else:
+                    made = seal.parent
+                read_sealed(made, expected_hash=known.bundle_hash)
+                place(made, target, known.bundle_hash)
         return known.bundle_hash
+
+    def _fetch(self, artifact_uri: str, into: Path) -> Path:
+        from mlflow.artifacts import download_artifacts
+
+        into.mkdir()
+        return Path(download_artifacts(artifact_uri=artifact_uri, dst_path=str(into), tracking_uri=self.tracking_uri))
 
     @property
     def _client(self) -> Any:
         return client_for(self.tracking_uri)
 
     def _asking(self, what: str) -> AbstractContextManager[None]:
-        return asking(self.tracking_uri, f"{what} of {self.model_name!r}")
+        return asking(self.tracking_uri, f"{what} of {self.model_name!r}", patience_s=self.patience_s)
 
     def _search(self, condition: str = "") -> list[Any]:
         """The versions that meet a condition (all of them without one), oldest first."""

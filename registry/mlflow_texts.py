@@ -25,5 +25,6 @@ def about_model(model_name: str) -> str:
         "unit, without pickles.\n\n"
         "`champion` serves, `challenger` is being judged, `previous` is what a rollback returns to. Aliases show what "
         "Lockstep decided; `lockstep promote` and `lockstep rollback` move them with a decision card.\n\n"
-        "Each version's description is its model card; the tag `bundle_hash` is what is verified before it is loaded."
+        "Each version's description is its model card, with the decisions about it at the end; the tag `bundle_hash` "
+        "is what is verified before it is loaded."
     )

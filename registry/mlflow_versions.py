@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from registry.decision_notes import decision_in_words
 from registry.errors import StoreError
 
 __all__ = ["ForeignVersion", "RegisteredVersion", "described", "told", "unknown_version"]
@@ -13,7 +14,7 @@ _NAMED_AT_MOST = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredVersion:
-    """One version of the registered model as its tags describe it."""
+    """One version of the registered model as its tags describe it; ``decision`` is the last one about it, in words."""
 
     version: int
     bundle_hash: str
@@ -22,6 +23,7 @@ class RegisteredVersion:
     created_ms: int
     run_id: str
     aliases: tuple[str, ...]
+    decision: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,7 @@ def told(found: Any, aliases: Mapping[str, int]) -> RegisteredVersion | ForeignV
         created_ms=created_ms,
         run_id=run_id,
         aliases=pointed,
+        decision=decision_in_words(found.tags),
     )
 
 

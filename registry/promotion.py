@@ -1,11 +1,11 @@
 """How does another bundle become champion, and how does the old one come back?
 
 Each change is one PostgreSQL transaction under the model's lock: compare-and-swap on the champion the caller saw, one
-row in ``deployments``. Only then are MLflow's aliases moved, in an order that leaves ``champion`` resolvable at every
-step, and the row's id is noted on the model. Killed anywhere, either the old or the new champion is the truth, and
-``sync_aliases`` finishes what was begun; a ``champion`` alias deleted by hand it puts back. An alias moved by hand
-differs from the truth although nothing is pending: ``adopt_alias`` takes it over after the same integrity checks, or
-refuses and says why. What is refused has changed nothing.
+row in ``deployments``. Only then are MLflow's aliases moved (``registry.alias_sync``). Killed anywhere, or with MLflow
+gone, either the old or the new champion is the truth, and ``sync_aliases`` finishes what was begun; a ``champion``
+alias deleted by hand it puts back. An alias moved by hand differs from the truth although nothing is pending:
+``adopt_alias`` takes it over after the same integrity checks, or refuses and says why. What is refused has changed
+nothing.
 """
 
 import tempfile
@@ -16,6 +16,7 @@ from typing import Literal
 from sqlalchemy import Engine
 
 from market.errors import LockstepError
+from registry.alias_sync import show_champion, sync_aliases
 from registry.cache import BundleCache
 from registry.cards import load_card
 from registry.catalog import known_bundle, record_bundle
@@ -27,9 +28,9 @@ from registry.deployments import (
     deployment_history,
     rollback_target,
 )
-from registry.errors import BundleError, PromotionError, StoreError
+from registry.errors import BundleError, PromotionError, RegistryDownError, StoreError
 from registry.load import load_bundle
-from registry.mlflow_store import Alias, ModelStore
+from registry.mlflow_store import ModelStore
 
 __all__ = [
     "Deployment",
@@ -37,6 +38,7 @@ __all__ = [
     "adopt_alias",
     "current_champion",
     "deployment_history",
+    "fetch_version",
     "promote",
     "rollback",
     "rollback_target",
@@ -61,7 +63,9 @@ def promote(
 ) -> Deployment:
     """Make a registered version champion on the strength of its decision card.
 
-    ``expected_champion`` is the bundle hash the gates compared with (None: there was none). Raises ``PromotionError``.
+    ``expected_champion`` is the bundle hash the gates compared with (None: there was none). Raises ``PromotionError``,
+    and ``StoreError`` for a registry that cannot say what the version holds. Once the row stands the promotion is made:
+    a registry that goes down then only leaves the aliases behind.
     """
     card = load_card(engine, card_id)
     if card.model_name != model_name or card.bundle_hash != bundle_hash:
@@ -90,7 +94,7 @@ def promote(
             why=why,
             who=who,
         )
-    sync_aliases(engine, store, model_name=model_name)
+    show_champion(engine, store, model_name=model_name)
     return made
 
 
@@ -124,11 +128,7 @@ def rollback(
             why=why,
             who=who,
         )
-    try:
-        sync_aliases(engine, store, model_name=model_name)
-    except StoreError:
-        # The champion has changed, which is what was asked for. synced_deployment keeps showing that aliases lag.
-        return made
+    show_champion(engine, store, model_name=model_name)
     return made
 
 
@@ -144,7 +144,8 @@ def adopt_alias(
     """Take over a ``champion`` alias that somebody moved in MLflow; None when there is nothing to take over.
 
     The bundle is downloaded, loaded with every check and put into the cache first. Raises ``PromotionError`` when it
-    must not serve: the champion stays what it was, and the alias stays where the person put it.
+    must not serve: the champion stays what it was, and the alias stays where the person put it. ``RegistryDownError``
+    when MLflow cannot be asked, which says nothing about the version.
     """
     champion = sync_aliases(engine, store, model_name=model_name)
     version = store.get_alias("champion")
@@ -152,8 +153,13 @@ def adopt_alias(
         return None
     try:
         registered = store.version(version)
-        _fetch(store, cache, version, registered.bundle_hash)
+        now = current_champion(engine, model_name)
+        if now is not None and now.bundle_hash == registered.bundle_hash:
+            return None  # the same bundle under another number, or a promotion of this moment
+        fetch_version(store, cache, version, registered.bundle_hash)
         bundle = cache.load(registered.bundle_hash)
+    except RegistryDownError:
+        raise
     except (BundleError, StoreError) as bad:
         raise _not_adopted(version, champion, bad) from bad
     record_bundle(engine, bundle, model_name=model_name, version=version)
@@ -175,33 +181,19 @@ def adopt_alias(
             )
     except PromotionError as bad:
         raise _not_adopted(version, champion, bad) from bad
-    sync_aliases(engine, store, model_name=model_name)
+    show_champion(engine, store, model_name=model_name)
     return made
 
 
-def sync_aliases(engine: Engine, store: ModelStore, *, model_name: str) -> Deployment | None:
-    """Let MLflow's aliases show the champion if they do not yet, or no longer; returns the champion.
-
-    An alias deleted by hand is put back. One moved by hand after the last deployment was shown stays visible to
-    ``adopt_alias``. Safe to run at any time and twice.
-    """
-    with changing_champion(engine, model_name) as (_, champion, history):
-        if champion is None or (store.synced_deployment() == champion.id and "champion" in store.aliases()):
-            return champion
-        _point(store, "previous", rollback_target(history))
-        _point(store, "champion", champion)
-        if store.get_alias("challenger") == champion.version:
-            store.remove_alias("challenger")
-        store.mark_synced(champion.id)
-        return champion
-
-
-def _point(store: ModelStore, alias: Alias, row: Deployment | None) -> None:
-    """Point an alias at a deployment's version; without one, or with the version deleted in MLflow, it goes."""
-    if row is not None and store.has_version(row.version):
-        store.set_alias(alias, row.version)
-    else:
-        store.remove_alias(alias)
+def fetch_version(store: ModelStore, cache: BundleCache, version: int, bundle_hash: str) -> None:
+    """Put a version's bundle into the cache if it is not there, loaded once with every check before it counts."""
+    if cache.has(bundle_hash):
+        return
+    with tempfile.TemporaryDirectory(prefix="lockstep-adopt-") as scratch:
+        made = Path(scratch) / "bundle"
+        store.download(version, made)
+        load_bundle(made, expected_hash=bundle_hash)
+        cache.put(made, bundle_hash)
 
 
 def _rollback_row(history: Sequence[Deployment], to_version: int | None) -> Deployment:
@@ -238,16 +230,6 @@ def _check_mode(*, synthetic: bool, serving_mode: ServingMode) -> None:
             "the bundle was trained on a synthetic market (or its origin is unknown)",
             "serving is live, and it knows nothing about a real market",
         )
-
-
-def _fetch(store: ModelStore, cache: BundleCache, version: int, bundle_hash: str) -> None:
-    if cache.has(bundle_hash):
-        return
-    with tempfile.TemporaryDirectory(prefix="lockstep-adopt-") as scratch:
-        made = Path(scratch) / "bundle"
-        store.download(version, made)
-        load_bundle(made, expected_hash=bundle_hash)
-        cache.put(made, bundle_hash)
 
 
 def _not_adopted(version: int, champion: Deployment | None, bad: LockstepError) -> PromotionError:

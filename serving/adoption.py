@@ -3,7 +3,8 @@
 ``adopt`` compares what is loaded with the last row of ``deployments`` and swaps one reference when it differs. The new
 champion comes from the content-addressed cache through every check of ``registry.load``. Refused, it leaves the last
 good one serving (LAST_GOOD) and says why; what was refused is not tried again until the deployment changes, what was
-merely absent is. MLflow is not on this path.
+merely absent is. MLflow is not on this path: what a look at it found (``registry.look``) is handed in, and is a cause
+while the champion itself is sound.
 """
 
 from dataclasses import replace
@@ -14,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from features.contract import FeatureContract
 from market.errors import LockstepError
 from registry.cache import BundleCache
+from registry.look import NOTHING_WRONG, RegistryLook
 from registry.promotion import Deployment, current_champion
 from serving.lineup import Lineup, ServedBundle
 from serving.states import OK, State, cause_of_error, state_of
@@ -29,6 +31,7 @@ def adopt(
     contract: FeatureContract,
     loaded: Lineup | None,
     challengers: tuple[ServedBundle, ...] = (),
+    look: RegistryLook = NOTHING_WRONG,
 ) -> Lineup:
     """The lineup for the next bar; the very object ``loaded`` when nothing has changed.
 
@@ -40,14 +43,14 @@ def adopt(
     except (LockstepError, SQLAlchemyError) as error:
         return _keep(held, "registry_down", str(error), None, challengers)
     if deployed is None:
-        made = Lineup(challengers=challengers, cause="no_champion")
+        made = Lineup(challengers=challengers, cause="no_champion", detail=look.detail)
     elif held.champion is not None and held.champion.bundle.hash == deployed.bundle_hash:
         champion = ServedBundle(bundle=held.champion.bundle, version=deployed.version)
-        made = Lineup(champion=champion, challengers=challengers)
+        made = Lineup(champion=champion, challengers=challengers, cause=look.cause, detail=look.detail)
     elif held.refused == deployed.bundle_hash:
         made = replace(held, challengers=challengers)
     else:
-        return _load(cache, deployed, contract, held, challengers)
+        return _load(cache, deployed, contract, held, challengers, look)
     return _same_or(held, made)
 
 
@@ -57,6 +60,7 @@ def _load(
     contract: FeatureContract,
     held: Lineup,
     challengers: tuple[ServedBundle, ...],
+    look: RegistryLook,
 ) -> Lineup:
     if deployed.bundle_hash not in cache.hashes():
         detail = f"bundle {deployed.bundle_hash[:12]} is not in the local cache"
@@ -65,7 +69,8 @@ def _load(
         bundle = cache.load(deployed.bundle_hash, running=contract)
     except Exception as error:  # noqa: BLE001  fail closed: whatever stops the load keeps the last good champion
         return _keep(held, cause_of_error(error), str(error), deployed.bundle_hash, challengers)
-    return Lineup(champion=ServedBundle(bundle=bundle, version=deployed.version), challengers=challengers)
+    champion = ServedBundle(bundle=bundle, version=deployed.version)
+    return Lineup(champion=champion, challengers=challengers, cause=look.cause, detail=look.detail)
 
 
 def _keep(held: Lineup, cause: str, detail: str, refused: str | None, challengers: tuple[ServedBundle, ...]) -> Lineup:

@@ -14,6 +14,7 @@ from infra.sources.protocol import Kind
 from infra.tables import bundles, drift_runs, heartbeats, outcomes, paper_trades, parity_runs, predictions, signals
 from market.symbols import is_synthetic
 from market.timeframe import Timeframe
+from registry.look import last_look
 from registry.promotion import current_champion
 from serving.halt import is_halted
 from serving.states import OK, State, gravest, state_of
@@ -36,6 +37,8 @@ def status(
 ) -> dict[str, object]:
     """Champion, challenger, last bar, state and reason, freshness, open paper trades, halt switch, last verdicts.
 
+    ``registry`` is what the last look at MLflow found, with its age; None before the first.
+
     ``state`` is that of the last served bar, FLAT ``stale_data`` when it, or the newest bar of every symbol, closed
     more than ``max_age_bars`` bars ago, FLAT ``no_champion`` when nothing serves, FLAT when the ``venue``'s rule is
     broken, HALT while the switch is on. ``universe_max_age_hours`` is None where no universe is kept.
@@ -44,6 +47,7 @@ def status(
     limit_ms = max_age_ms(Kind.CANDLES, timeframe=timeframe, max_age_bars=max_age_bars)
     fresh = list(market_freshness(lake, symbols, timeframe, now_ms=now_ms, max_age_bars=max_age_bars))
     asked = venue_cause(engine, venue, now_ms=now_ms, max_age_ms=limit_ms)
+    look = last_look(engine, model_name)
     with engine.connect() as connection:
         if universe_max_age_hours is not None:
             fresh.append(universe_freshness(connection, now_ms=now_ms, max_age_hours=universe_max_age_hours))
@@ -93,6 +97,7 @@ def status(
                 "paper_trades": _count(connection, paper_trades, ours),
                 "outcomes": _count(connection, outcomes, None),
             },
+            "registry": look,
             "drift": _last_drift(connection, model_name),
             "parity": _last_parity(connection, model_name),
             "heartbeats": _beats(connection),

@@ -18,6 +18,7 @@ from learning.gates import evaluate_gates, gates_verdict
 from market.timeframe import DAY_MS
 from registry.cards import DecisionCard, Forced, forced, save_card
 from registry.catalog import challengers_before, known_bundle
+from registry.decision_notes import note_decision
 from registry.deployments import current_champion
 from registry.load import LoadedBundle
 from registry.promotion import promote as move_champion
@@ -56,6 +57,7 @@ def decide(
         if not dry_run:
             card_id = save_card(app.engine, card)
             answer["card_id"] = card_id
+            note_decision(store, int(challenger.version or 0), card_id, card)
             if card.verdict != "refuse":
                 move_champion(
                     app.engine,

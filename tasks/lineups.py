@@ -8,10 +8,10 @@ from infra.bootstrap import App
 from infra.scratch import scratch_directory
 from market.errors import LockstepError
 from registry.deployments import current_champion
-from registry.errors import BundleContractError, BundleError, PromotionError, StoreError
+from registry.errors import BundleContractError
 from registry.load import LoadedBundle
+from registry.look import look_at_registry
 from registry.mlflow_store import ModelStore
-from registry.promotion import adopt_alias, sync_aliases
 from serving.lineup import Lineup, ServedBundle
 from tasks.stores import bundle_cache, model_store
 
@@ -28,14 +28,10 @@ __all__ = [
 def champion_lineup(app: App) -> Lineup:
     """The line-up of this home now, with what is wrong with it, if anything."""
     store, name = model_store(app), app.settings.registry.model_name
-    cause, detail = "ok", ""
-    try:
-        sync_aliases(app.engine, store, model_name=name)
-        adopt_alias(app.engine, store, bundle_cache(app), model_name=name, serving_mode=app.settings.serving.mode)
-    except StoreError as error:
-        cause, detail = "registry_down", str(error)
-    except (PromotionError, BundleError) as error:
-        cause, detail = "bundle_refused", str(error)
+    look = look_at_registry(
+        app.engine, store, bundle_cache(app), model_name=name, serving_mode=app.settings.serving.mode
+    )
+    cause, detail = look.cause, look.detail
     deployed = current_champion(app.engine, name)
     champion = None
     if deployed is not None:

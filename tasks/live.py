@@ -1,7 +1,8 @@
 """How does the worker run for ever in one process?
 
 It asks before each bar who is champion, serves, and waits for the next close. Once started it needs neither MLflow nor
-Prefect. Bars come from ``lockstep collect``, run beside it.
+Prefect; a thread beside it looks at MLflow for aliases that somebody moved. Bars come from ``lockstep collect``, run
+beside it.
 """
 
 import signal
@@ -11,12 +12,14 @@ from types import FrameType
 
 from infra.bootstrap import open_app
 from infra.locks import exclusive
+from registry.look import NOTHING_WRONG, RegistryLook
 from serving.adoption import adopt
 from serving.lineup import Lineup
 from serving.summary import ServeSummary
 from serving.worker import serve_forever
 from tasks.lineups import champion_lineup
 from tasks.plan import venue_rule
+from tasks.registry_watch import watching_registry
 from tasks.serving import serve_plan, served_symbols
 from tasks.stores import bundle_cache
 from tasks.symbols import symbols_in_use
@@ -36,28 +39,31 @@ def serve_live(home: str, *, say: Callable[[str], None]) -> None:
         with open_app(home) as app, exclusive(app.engine, f"serving of {app.settings.registry.model_name}"):
             first = champion_lineup(app)
             plan = serve_plan(app, served_symbols(app, first, symbols_in_use(app)), run="live")
+            seen = RegistryLook(cause=first.cause, detail=first.detail) if first.champion else NOTHING_WRONG
+            with watching_registry(app, every_s=app.settings.registry.watch_s, first=seen, say=say) as last_look:
 
-            def who_serves(loaded: Lineup | None) -> Lineup:
-                return adopt(
+                def who_serves(loaded: Lineup | None) -> Lineup:
+                    return adopt(
+                        app.engine,
+                        bundle_cache(app),
+                        model_name=plan.model_name,
+                        contract=plan.contract,
+                        loaded=loaded or first,
+                        challengers=first.challengers,
+                        look=last_look(),
+                    )
+
+                serve_forever(
                     app.engine,
-                    bundle_cache(app),
-                    model_name=plan.model_name,
-                    contract=plan.contract,
-                    loaded=loaded or first,
-                    challengers=first.challengers,
+                    app.lake,
+                    plan=plan,
+                    venue=venue_rule(app.settings),
+                    adopt=who_serves,
+                    stop=stop,
+                    settle_delay_ms=app.settings.data.settle_delay_s * 1000,
+                    on_bar=lambda summary: say(_in_words(summary)),
+                    on_error=lambda error, cause: say(f"{cause}: {error}"),
                 )
-
-            serve_forever(
-                app.engine,
-                app.lake,
-                plan=plan,
-                venue=venue_rule(app.settings),
-                adopt=who_serves,
-                stop=stop,
-                settle_delay_ms=app.settings.data.settle_delay_s * 1000,
-                on_bar=lambda summary: say(_in_words(summary)),
-                on_error=lambda error, cause: say(f"{cause}: {error}"),
-            )
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,5 +1,7 @@
 """Where are models registered, and where are sealed bundles kept on this machine?"""
 
+from urllib.parse import urlsplit
+
 from infra.block_cache import BlockCache
 from infra.bootstrap import App
 from infra.database import database_url
@@ -15,11 +17,13 @@ def tracking_uri(app: App) -> str:
 
 
 def model_store(app: App) -> ModelStore:
-    """The registry of this home."""
+    """The registry of this home; a server keeps the artifacts itself, where other machines reach them too."""
+    uri = tracking_uri(app)
     return ModelStore(
-        tracking_uri(app),
-        artifact_root=app.settings.home / "mlflow-artifacts",
+        uri,
+        artifact_root=None if urlsplit(uri).scheme in ("http", "https") else app.settings.home / "mlflow-artifacts",
         model_name=app.settings.registry.model_name,
+        patience_s=app.settings.registry.timeout_s,
     )
 
 

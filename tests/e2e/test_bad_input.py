@@ -193,6 +193,7 @@ _NEED_A_HOME = (
     ("models", "list"),
     ("models", "show", "1"),
     ("models", "verify", "1"),
+    ("models", "diff", "1", "2"),
     ("cards", "list"),
     ("cards", "show", "1"),
     ("features", "build"),

@@ -176,7 +176,11 @@ def test_models_and_cards_can_be_looked_at(home):
     checked = home.json("models", "verify", 1)
     assert (checked["sound"], checked["mlflow_imported"]) == (True, False)
     assert checked["bundle_hash"] == version["bundle_hash"] == facts["bundle_hash"]
+    compared = home.json("models", "diff", 1, 1)
+    assert (compared["same"], compared["facts"], set(compared["models"])) == (True, {}, set(facts["models"]))
+    assert "hold the same bundle" in home.ask("models", "diff", 1, 1).out
     (card,) = home.json("cards", "list")["cards"]
+    assert version["decision"] == f"promote (card {card['id']})"
     shown = home.json("cards", "show", card["id"])
     assert (shown["verdict"], shown["champion_hash"]) == ("promote", None)
     assert [gate["name"] for gate in shown["gates"]] == [gate["name"] for gate in home.life.first["gates"]]
@@ -190,6 +194,7 @@ def test_models_and_cards_can_be_looked_at(home):
     [
         (("models", "show", 99), "99"),
         (("models", "verify", 99), "99"),
+        (("models", "diff", 1, 99), "99"),
         (("cards", "show", 99), "99"),
         (("rollback", "--why", "x"), "nothing to return to"),
         (("rollback", "--why", "x", "--to", 99), "99"),
@@ -234,6 +239,7 @@ def test_a_second_model_lives_its_life_stage_by_stage(home):
     assert (decided["verdict"], decided["promoted"]) == ("promote", True)
     status = home.json("status", more=name)
     assert status["champion"]["bundle_hash"] == trained["bundle_hash"]
+    assert (status["registry"]["cause"], status["registry"]["detail"]) == ("ok", "")
     assert status["challenger"] is None
     assert home.json("status")["champion"]["bundle_hash"] == life.first["champion"]["bundle_hash"]
     with life.registry.connect() as connection:

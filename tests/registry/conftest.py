@@ -1,4 +1,8 @@
-"""Real boosters, a real kernel, a real PostgreSQL and a real MLflow for the registry's tests."""
+"""Real boosters, a real kernel, a real PostgreSQL and a real MLflow for the registry's tests.
+
+MLflow is there twice: its database, asked directly, and a tracking server over HTTP on that database, which keeps the
+artifacts itself. What asks for ``store`` or ``desk`` gets the database; marked ``BOTH`` it runs on each.
+"""
 
 import itertools
 import shutil
@@ -14,17 +18,20 @@ from features.batch import compute_features
 from features.contract import FeatureContract, running_contract
 from features.inputs import BarInputs
 from infra.database import database_url, open_database
+from infra.servers import mlflow_server
 from infra.settings import load_settings
 from registry.bundle import BundleParts, load_bundle, seal
 from registry.canonical import sha256_hex
 from registry.catalog import record_bundle
 from registry.manifest import MANIFEST, manifest_bytes, read_sealed
+from registry.mlflow_access import client_for
 from registry.mlflow_store import ModelStore
 from registry.predictors import ModelPart
 from registry.run_record import RunRecord
 from registry.scaler import Scaler
 from tests.forked import ForkServer
 from tests.registry.desk import Desk
+from tests.registry.kinds import Tracking
 from tests.registry.made_bundles import SPEC, Sealed, assemble, made_up_bars, train_models
 
 Reseal = Callable[[dict[str, bytes | None]], str]
@@ -121,22 +128,38 @@ def mlflow_uri(engine: Engine) -> str:
     return database_url(engine, "mlflow")
 
 
-@pytest.fixture
-def store(mlflow_uri: str, tmp_path: Path) -> ModelStore:
-    """A registered model of its own in one shared MLflow database."""
-    return ModelStore(mlflow_uri, artifact_root=tmp_path / "artifacts", model_name=f"model-{next(_NAMES)}")
+@pytest.fixture(scope="session")
+def served(mlflow_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracking]:
+    """A real MLflow server over HTTP (ten seconds to start), with its own artifact store."""
+    home = tmp_path_factory.mktemp("served")
+    artifacts = home / "artifacts"
+    # The same database: its tables are made by now, and made once.
+    client_for(mlflow_uri)
+    with mlflow_server(home, backend_uri=mlflow_uri, artifact_root=str(artifacts), port=None) as url:
+        yield Tracking(kind="server", uri=url, artifact_root=None, kept_in=artifacts)
 
 
 @pytest.fixture(scope="session")
-def shelf(
-    engine: Engine,
-    mlflow_uri: str,
-    sealed: Sealed,
-    others: tuple[Sealed, ...],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> ModelStore:
-    """Three bundles registered once, as versions 1, 2 and 3."""
-    made = ModelStore(mlflow_uri, artifact_root=tmp_path_factory.mktemp("artifacts"), model_name="shelf")
+def tracking(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Tracking:
+    """Where MLflow is: its database, or the server in front of it for a test that is marked so."""
+    if getattr(request, "param", "database") == "server":
+        return request.getfixturevalue("served")
+    artifacts = tmp_path_factory.mktemp("artifacts")
+    return Tracking(
+        kind="database", uri=request.getfixturevalue("mlflow_uri"), artifact_root=artifacts, kept_in=artifacts
+    )
+
+
+@pytest.fixture
+def store(tracking: Tracking) -> ModelStore:
+    """A registered model of its own in one shared MLflow."""
+    return tracking.store(f"model-{next(_NAMES)}")
+
+
+@pytest.fixture(scope="session")
+def shelf(engine: Engine, tracking: Tracking, sealed: Sealed, others: tuple[Sealed, ...]) -> ModelStore:
+    """Three bundles registered once in each MLflow, as versions 1, 2 and 3."""
+    made = tracking.store(f"shelf-{tracking.kind}")
     for at, one in enumerate((sealed, *others), start=1):
         assert made.log_and_register(one.directory, one.hash, RunRecord()) == at
         loaded = load_bundle(one.directory, expected_hash=one.hash)
@@ -145,9 +168,9 @@ def shelf(
 
 
 @pytest.fixture
-def desk(engine: Engine, shelf: ModelStore, sealed: Sealed, others: tuple[Sealed, ...]) -> Desk:
+def desk(engine: Engine, tracking: Tracking, shelf: ModelStore, sealed: Sealed, others: tuple[Sealed, ...]) -> Desk:
     """A registered model of its own, whose versions share the runs and artifacts of the shelf."""
-    store = ModelStore(shelf.tracking_uri, artifact_root=shelf.artifact_root, model_name=f"desk-{next(_NAMES)}")
+    store = tracking.store(f"desk-{next(_NAMES)}")
     client = store._client
     client.create_registered_model(store.model_name)
     for at in (1, 2, 3):

@@ -6,9 +6,9 @@ import pytest
 
 from registry.cache import BundleCache
 from registry.errors import PromotionError
-from registry.manifest import read_sealed
 from registry.promotion import adopt_alias, current_champion, sync_aliases
 from tests.registry.desk import Desk
+from tests.registry.kinds import BOTH, Tracking
 
 pytestmark = pytest.mark.integration
 
@@ -18,6 +18,7 @@ def cache(tmp_path: Path) -> BundleCache:
     return BundleCache(tmp_path / "bundles")
 
 
+@BOTH
 def test_an_alias_moved_by_hand_is_taken_over(desk: Desk, cache: BundleCache) -> None:
     """Fetched, checked, cached, and written down as what it is."""
     desk.promote(0)
@@ -31,10 +32,10 @@ def test_an_alias_moved_by_hand_is_taken_over(desk: Desk, cache: BundleCache) ->
     assert adopt_alias(desk.engine, desk.store, cache, model_name=desk.name) is None
 
 
-def test_an_alias_moved_to_touched_artifacts_is_refused(desk: Desk, cache: BundleCache) -> None:
+def test_an_alias_moved_to_touched_artifacts_is_refused(desk: Desk, tracking: Tracking, cache: BundleCache) -> None:
     """The last good one keeps serving, and the message says so."""
     desk.promote(0)
-    source = _model_file(desk, 2)
+    source = tracking.model_directory(desk.store, 2) / "artifacts" / "bundle" / "model_lightgbm.txt"
     sound = source.read_bytes()
     desk.store.set_alias("champion", 2)
     keeps = current_champion(desk.engine, desk.name)
@@ -48,14 +49,6 @@ def test_an_alias_moved_to_touched_artifacts_is_refused(desk: Desk, cache: Bundl
     assert desk.store.get_alias("champion") == 2
 
 
-def _model_file(desk: Desk, version: int) -> Path:
-    """A file of that version's bundle in the artifact store, which all desks share."""
-    for found in Path(desk.store.artifact_root).rglob("model_lightgbm.txt"):
-        if read_sealed(found.parent, expected_hash=None)[0] == desk.bundles[version - 1].hash:
-            return found
-    raise AssertionError(f"no artifacts of version {version}")
-
-
 def test_a_synthetic_bundle_is_not_adopted_live(desk: Desk, cache: BundleCache) -> None:
     """An alias is no way around the rule."""
     desk.store.set_alias("champion", 1)
@@ -64,6 +57,7 @@ def test_a_synthetic_bundle_is_not_adopted_live(desk: Desk, cache: BundleCache) 
     assert desk.champion is None
 
 
+@BOTH
 def test_an_alias_deleted_by_hand_is_put_back(desk: Desk, cache: BundleCache) -> None:
     """The row is the truth: the next look shows it again, and nobody new is champion."""
     desk.promote(0)
@@ -74,6 +68,7 @@ def test_an_alias_deleted_by_hand_is_put_back(desk: Desk, cache: BundleCache) ->
     assert desk.aliases == (2, 1, None)
 
 
+@BOTH
 def test_an_alias_of_a_deleted_version_stays_away_and_the_next_promotion_works(desk: Desk) -> None:
     """A version deleted in MLflow takes its alias along; the row still holds and nothing is stuck."""
     first = desk.promote(0)
@@ -84,10 +79,11 @@ def test_an_alias_of_a_deleted_version_stays_away_and_the_next_promotion_works(d
     assert desk.aliases == (2, None, None)
 
 
+@BOTH
 def test_an_alias_moved_to_something_else_than_a_bundle_is_refused(desk: Desk, cache: BundleCache) -> None:
     """A version that was not registered by Lockstep never serves."""
     desk.promote(0)
-    desk.store._client.create_model_version(desk.name, source="file:///tmp/x")
+    desk.store._client.create_model_version(desk.name, source="s3://somebody/else")
     desk.store.set_alias("champion", 4)
     with pytest.raises(PromotionError, match=r"version 4 .* is not a Lockstep bundle.*version 1 keeps serving"):
         adopt_alias(desk.engine, desk.store, cache, model_name=desk.name)

@@ -5,16 +5,18 @@ import signal
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
 
 from registry.bundle import load_bundle
+from registry.cards import DecisionCard
+from registry.decision_notes import NotedDecision, note_decision
 from registry.errors import BundleError, StoreError
 from registry.mlflow_store import ForeignVersion, ModelStore
 from registry.run_record import ChildRun, RunRecord
 from tests.forked import ForkServer
+from tests.registry.kinds import BOTH, Tracking
 from tests.registry.made_bundles import Sealed
 
 pytestmark = pytest.mark.integration
@@ -44,11 +46,7 @@ def pyfunc(store: ModelStore) -> Iterator[object]:
         mlflow.set_tracking_uri(before)
 
 
-def model_directory(store: ModelStore, version: int) -> Path:
-    source = store._client.get_model_version_download_uri(store.model_name, str(version))
-    return Path(unquote(urlsplit(source).path))
-
-
+@BOTH
 def test_a_bundle_is_registered_once_however_often_it_is_tried(store: ModelStore, sealed: Sealed) -> None:
     """The same bundle is the same version; another bundle is the next one."""
     assert store.find_version_by_hash(sealed.hash) is None
@@ -58,6 +56,7 @@ def test_a_bundle_is_registered_once_however_often_it_is_tried(store: ModelStore
     assert [one.version for one in store.versions()] == [1]
 
 
+@BOTH
 def test_a_version_tells_what_it_is(store: ModelStore, sealed: Sealed, tmp_path: Path) -> None:
     """Tags, description, parameters, finite metrics, the data and reports can be read by a person."""
     report = tmp_path / "drift.html"
@@ -123,6 +122,32 @@ def test_the_card_says_what_a_reader_needs_before_trusting_it(store: ModelStore,
     assert len(card) <= 5000
 
 
+@BOTH
+def test_decisions_stand_on_the_version_they_judged(store: ModelStore, sealed: Sealed) -> None:
+    """The last one in the tags, the last five in the card, each once, in no more than MLflow keeps."""
+    version = register(store, sealed)
+    before = store._client.get_model_version(store.model_name, str(version)).description
+    for card_id in (1, 2, 2, 3, 4, 5, 6):
+        store.add_decision(version, NotedDecision(card_id=card_id, verdict="refuse", reason=f"reason\n{card_id} " * 90))
+    found = store._client.get_model_version(store.model_name, str(version))
+    assert (found.tags["decision_card"], found.tags["decision"]) == ("6", "refuse")
+    assert found.tags["decision_reason"].startswith("reason 6 reason 6")
+    assert re.findall(r"^- card (\d+), refuse: reason", found.description, flags=re.MULTILINE) == list("65432")
+    assert found.description[:500] == before[:500]
+    assert len(found.description) <= 5000
+    assert [one.decision for one in store.versions()] == ["refuse (card 6)"]
+
+
+def test_a_registry_that_is_down_undoes_no_decision(tmp_path: Path) -> None:
+    """It is only not shown there."""
+    gone = ModelStore(f"postgresql+psycopg://nobody@/mlflow?host={tmp_path}", artifact_root=None, model_name="m")
+    card = DecisionCard(
+        model_name="m", bundle_hash="b", champion_hash=None, verdict="refuse", reason="no", gates=(), evidence={}
+    )
+    assert not note_decision(gone, 1, 1, card)
+
+
+@BOTH
 def test_nothing_is_printed_and_nothing_appears_in_the_working_directory(
     store: ModelStore,
     sealed: Sealed,
@@ -134,7 +159,7 @@ def test_nothing_is_printed_and_nothing_appears_in_the_working_directory(
     monkeypatch.chdir(tmp_path)
     register(store, sealed)
     store.download(1, tmp_path / "got")
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["artifacts", "got"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["got"]
     assert capfd.readouterr() == ("", "")
 
 
@@ -145,16 +170,20 @@ def test_a_download_is_the_bundle_that_was_registered(store: ModelStore, sealed:
     assert load_bundle(tmp_path / "got", expected_hash=sealed.hash).hash == sealed.hash
 
 
-def test_a_download_of_touched_artifacts_is_refused(store: ModelStore, sealed: Sealed, tmp_path: Path) -> None:
+@BOTH
+def test_a_download_of_touched_artifacts_is_refused(
+    store: ModelStore, tracking: Tracking, sealed: Sealed, tmp_path: Path
+) -> None:
     """MLflow itself would hand them over."""
     version = register(store, sealed)
-    policy = model_directory(store, version) / "artifacts" / "bundle" / "policy.json"
+    policy = tracking.model_directory(store, version) / "artifacts" / "bundle" / "policy.json"
     policy.write_bytes(policy.read_bytes().replace(b"0.4", b"0.1", 1))
     with pytest.raises(BundleError, match=r"policy\.json has other content"):
         store.download(version, tmp_path / "got")
     assert not (tmp_path / "got").exists()
 
 
+@BOTH
 def test_aliases_move_and_go(store: ModelStore, sealed: Sealed, others: tuple[Sealed, ...]) -> None:
     """An alias is one pointer."""
     assert store.get_alias("champion") is None
@@ -182,10 +211,12 @@ def test_pyfunc_gives_the_same_bits_as_the_bundle(store: ModelStore, sealed: Sea
     assert np.array_equal(out.to_numpy(), expected)
 
 
-def test_pyfunc_refuses_touched_artifacts(store: ModelStore, sealed: Sealed, pyfunc: object) -> None:
+def test_pyfunc_refuses_touched_artifacts(
+    store: ModelStore, tracking: Tracking, sealed: Sealed, pyfunc: object
+) -> None:
     """One flipped byte in the registered files, and MLflow cannot load the model."""
     version = register(store, sealed)
-    path = model_directory(store, version) / "artifacts" / "bundle" / "model_xgboost.ubj"
+    path = tracking.model_directory(store, version) / "artifacts" / "bundle" / "model_xgboost.ubj"
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
@@ -210,12 +241,13 @@ def test_a_registry_that_is_down_says_so(tmp_path: Path) -> None:
         gone.versions()
 
 
+@BOTH
 def test_a_version_that_is_no_bundle_is_listed_as_such_and_refused(
     store: ModelStore, sealed: Sealed, tmp_path: Path
 ) -> None:
     """Something else registered under the name hides no bundle and is not taken for one."""
     register(store, sealed)
-    store._client.create_model_version(store.model_name, source="file:///tmp/x")
+    store._client.create_model_version(store.model_name, source="s3://somebody/else")
     store.set_alias("challenger", 2)
     bundle, foreign = store.versions()
     assert (bundle.version, bundle.bundle_hash) == (1, sealed.hash)
@@ -234,7 +266,7 @@ def test_a_version_that_does_not_exist_is_named_beside_those_that_do(
         store.version(99)
     register(store, sealed)
     for at in range(2, 13):
-        store._client.create_model_version(store.model_name, source="file:///tmp/x")
+        store._client.create_model_version(store.model_name, source="s3://somebody/else")
         assert store.has_version(at)
     store._client.delete_model_version(store.model_name, "12")
     for ask in (lambda: store.version(12), lambda: store.download(12, tmp_path / "got")):

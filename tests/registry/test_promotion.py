@@ -12,10 +12,12 @@ from registry.errors import CardError, PromotionError
 from registry.promotion import current_champion, deployment_history, sync_aliases
 from tests.forked import ForkServer
 from tests.registry.desk import Desk
+from tests.registry.kinds import BOTH
 
 pytestmark = pytest.mark.integration
 
 
+@BOTH
 def test_the_first_champion_and_the_next(desk: Desk) -> None:
     """The row is the truth, the aliases show it, and the challenger that won is challenger no more."""
     assert current_champion(desk.engine, desk.name) is None
@@ -139,7 +141,7 @@ if step == "in transaction":
     plain = promotion.append
     promotion.append = lambda *a, **k: (plain(*a, **k), kill())
 elif step == "after commit":
-    promotion.sync_aliases = kill
+    promotion.show_champion = kill
 else:
     kind, alias = step.split()
     plain_alias = store.set_alias

@@ -9,10 +9,12 @@ from registry.errors import PromotionError
 from registry.mlflow_store import ModelStore
 from registry.promotion import rollback, rollback_target, sync_aliases
 from tests.registry.desk import Desk
+from tests.registry.kinds import BOTH
 
 pytestmark = pytest.mark.integration
 
 
+@BOTH
 def test_rollback_returns_to_the_champion_before_and_never_to_the_one_left(desk: Desk) -> None:
     """After a, b, c: back to b, then to a, and then there is nothing."""
     for which in range(3):

@@ -7,6 +7,7 @@ from sqlalchemy import insert
 
 from infra.tables import deployments
 from registry.cache import BundleCache
+from registry.look import RegistryLook
 from serving.adoption import adopt
 from serving.lineup import ServedBundle
 
@@ -108,3 +109,14 @@ def test_challengers_come_and_go_without_touching_the_champion(engine, cache, ma
     assert alone.champion is not None
     assert both.champion is not None
     assert both.champion.bundle is alone.champion.bundle
+
+
+def test_what_a_look_at_the_registry_found_is_a_cause_while_the_champion_is_sound(engine, cache, market, bundles):
+    """LAST_GOOD with the reason, for as long as the look says so; the champion itself is the same object."""
+    deploy(engine, bundles[0].hash, 1)
+    trouble = RegistryLook(cause="bundle_refused", detail="version 9 is not taken over")
+    first = look(engine, cache, market, None, look=trouble)
+    assert (first.cause, first.detail) == ("bundle_refused", "version 9 is not taken over")
+    assert look(engine, cache, market, first, look=trouble) is first
+    clear = look(engine, cache, market, first)
+    assert (clear.cause, clear.detail, clear.champion.bundle) == ("ok", "", first.champion.bundle)

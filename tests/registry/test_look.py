@@ -1,0 +1,99 @@
+"""What somebody does to aliases and versions in MLflow while a champion serves: each has an outcome that is told."""
+
+from pathlib import Path
+
+import pytest
+
+from registry.cache import BundleCache
+from registry.look import RegistryLook, last_look, look_at_registry
+from registry.manifest import MANIFEST
+from registry.run_record import RunRecord
+from tests.registry.desk import Desk
+from tests.registry.kinds import BOTH
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> BundleCache:
+    return BundleCache(tmp_path / "bundles")
+
+
+def look(desk: Desk, cache: BundleCache, mode: str = "paper") -> RegistryLook:
+    found = look_at_registry(desk.engine, desk.store, cache, model_name=desk.name, serving_mode=mode)
+    told = last_look(desk.engine, desk.name)
+    assert told is not None
+    assert (told["cause"], told["detail"], told["note"]) == (found.cause, found.detail, found.note)
+    return found
+
+
+def test_an_alias_moved_in_mlflow_is_taken_over_and_nothing_is_wrong(desk: Desk, cache: BundleCache) -> None:
+    """The row follows the alias after every check of the bundle."""
+    desk.promote(0)
+    desk.store._client.set_registered_model_alias(desk.name, "champion", "2")
+    assert look(desk, cache) == RegistryLook()
+    assert desk.champion == desk.bundles[1].hash
+    assert desk.aliases == (2, 1, None)
+
+
+def test_an_alias_moved_to_a_refused_version_is_told_at_every_look_and_stays(desk: Desk, cache: BundleCache) -> None:
+    """Until somebody moves it; then nothing is wrong any more."""
+    desk.promote(0)
+    desk.store._client.create_model_version(desk.name, source="s3://somebody/else")
+    desk.store.set_alias("champion", 4)
+    for _ in range(2):
+        found = look(desk, cache)
+        assert found.cause == "bundle_refused"
+        assert "version 4, made champion in MLflow, is not taken over" in found.detail
+        assert "is not a Lockstep bundle" in found.detail
+        assert "version 1 keeps serving" in found.detail
+    assert (desk.champion, desk.aliases[0]) == (desk.bundles[0].hash, 4)
+    desk.store.set_alias("champion", 1)
+    assert look(desk, cache).cause == "ok"
+
+
+@BOTH
+def test_the_champions_version_deleted_while_it_serves(desk: Desk, cache: BundleCache) -> None:
+    """It goes on from the cache and the look says so; the list, a promotion and a rollback go on as well."""
+    desk.promote(0)
+    desk.promote(1)
+    assert look(desk, cache) == RegistryLook()
+    desk.store._client.delete_model_version(desk.name, "2")
+    found = look(desk, cache)
+    assert found.cause == "ok"
+    assert "champion version 2 was deleted in MLflow; it serves from the local cache" in found.note
+    assert desk.champion == desk.bundles[1].hash
+    assert desk.aliases == (None, 1, None)
+    assert [one.version for one in desk.store.versions()] == [1, 3]
+    desk.promote(2)
+    assert desk.aliases == (3, None, None)
+    assert look(desk, cache) == RegistryLook()
+    assert desk.rollback().version == 2
+    assert desk.champion == desk.bundles[1].hash
+    assert "was deleted in MLflow; it serves" in look(desk, cache).note
+
+
+def test_a_deleted_version_that_no_cache_holds_is_told_as_that(desk: Desk, cache: BundleCache) -> None:
+    """Nothing can load it here: the note does not promise otherwise."""
+    desk.promote(0)
+    desk.store._client.delete_model_version(desk.name, "1")
+    assert "was deleted in MLflow; nothing can load it here" in look(desk, cache).note
+
+
+def test_the_same_bundle_registered_again_is_the_champion_again(desk: Desk, cache: BundleCache) -> None:
+    """Under its new number, without a change of champion."""
+    deployed = desk.promote(0)
+    desk.store._client.delete_model_version(desk.name, "1")
+    again = desk.store.log_and_register(desk.bundles[0].directory, desk.bundles[0].hash, RunRecord())
+    assert look(desk, cache) == RegistryLook()
+    assert desk.aliases == (again, None, None)
+    assert look(desk, cache) == RegistryLook()
+    assert desk.champion == deployed.bundle_hash
+
+
+def test_a_champion_this_machine_lacks_is_fetched(desk: Desk, cache: BundleCache) -> None:
+    """A promotion or rollback made elsewhere reaches the worker here."""
+    desk.promote(0)
+    assert cache.hashes() == ()
+    assert look(desk, cache) == RegistryLook()
+    assert (cache.path(desk.bundles[0].hash) / MANIFEST).is_file()
