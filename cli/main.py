@@ -12,6 +12,7 @@ import typer
 
 from cli import (
     cards,
+    champion,
     data,
     demo,
     features,
@@ -41,7 +42,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
 )
-for module in (demo, up, status, data, gaps, train, promotion, simulate, serve, monitor):
+for module in (demo, up, status, data, gaps, train, promotion, simulate, champion, serve, monitor):
     module.register(app)
 app.add_typer(features.app, name="features")
 app.add_typer(lake.app, name="lake")

@@ -1,4 +1,4 @@
-"""``lockstep shadow``, ``promote`` and ``rollback``: who serves, and why."""
+"""``lockstep shadow`` and ``promote``: who serves, and why."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -10,8 +10,8 @@ import typer
 
 from cli.demo_text import gate_table
 from cli.flow_runner import run_and_show, show_lines
-from cli.options import Home, Json, command, existing_home
-from cli.output import out, print_json
+from cli.options import Home, Json
+from cli.output import out
 
 __all__ = ["register"]
 
@@ -20,7 +20,6 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("shadow")(shadow)
     app.command("promote")(promote)
-    app.command("rollback", context_settings={"token_normalize_func": _present_name})(rollback)
 
 
 def shadow(home: Home = Path(".lockstep"), as_json: Json = False) -> None:
@@ -64,43 +63,6 @@ def promote(
     result = run_and_show(home, load, as_json=as_json, show=_show)
     if result["verdict"] == "refuse" or (result["verdict"] == "none" and result["champion_hash"] is None):
         raise typer.Exit(1)
-
-
-def rollback(
-    reason: Annotated[str, typer.Option("--reason", help="Why, kept with the deployment.")],
-    to: Annotated[int | None, typer.Option(help="Version to return to; the one before by default.")] = None,
-    home: Home = Path(".lockstep"),
-    as_json: Json = False,
-) -> None:
-    """Return to an earlier champion.
-
-    Example: lockstep rollback --reason "confidence fell after the listing"
-    """
-    with command(as_json=as_json):
-        from infra.bootstrap import open_app
-        from registry.promotion import rollback as roll
-        from tasks.stores import model_store
-
-        with open_app(existing_home(home)) as app:
-            deployed = roll(
-                app.engine,
-                model_store(app),
-                model_name=app.settings.registry.model_name,
-                why=reason,
-                who="lockstep rollback",
-                to_version=to,
-                serving_mode=app.settings.serving.mode,
-            )
-    result = {"version": deployed.version, "bundle_hash": deployed.bundle_hash, "why": reason}
-    if as_json:
-        print_json(result)
-    else:
-        out.print(f"version {deployed.version} serves again ({deployed.bundle_hash[:12]})")
-
-
-def _present_name(option: str) -> str:
-    """``--why``, as the option was first called, still works."""
-    return "reason" if option == "why" else option
 
 
 def _show(result: Mapping[str, Any]) -> None:

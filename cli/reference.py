@@ -36,7 +36,10 @@ RESULT_KEYS: dict[str, str] = {
     "shadow": "`challenger_version`, `champion_version`, `bars`, `already_served`, `predictions`, `opened`, `closed`, "
     "`outcomes_resolved`, `outcomes_waiting`, `errors`",
     "promote": "`verdict`, `reason`, `promoted`, `gates`, `card_id`, `bundle_hash`, `version`, `champion_hash`",
-    "rollback": "`version`, `bundle_hash`, `why`",
+    "rollback": "`version`, `bundle_hash`, `from_version`, `from_hash`, `why`, `changed`, `check_s`, `change_s`",
+    "watch": "`verdict` (`quiet`, `fired` or `none`), `version`, `bundle_hash`, `checks` (list of `name`, `verdict`, "
+    "`reason`, `inputs`), `action`",
+    "drill": "`passed`, `stand_in`, `steps_s`",
     "serve": "`bars`, `already_served`, `signals`, `predictions`, `reasons`, `actions`, `funnel`, `cause`, `detail`",
     "halt": "`halted`, `why`",
     "resume": "`halted`, `why`",

@@ -28,6 +28,7 @@ from prefect.states import Crashed
 from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.annotations import freeze
 
+from flows.champion import drill, watch
 from flows.collect import backfill, collect
 from flows.gaps import gaps
 from flows.train import train
@@ -72,6 +73,12 @@ DEPLOYMENTS = (
         description="Walk-forward, seal, register as challenger; the same data and settings are trained once.",
         tags=("model",),
     ),
+    Deployment(
+        flow=watch,
+        description="Harm, parity and degraded bars of the champion; rolls back, or halts, where one fires.",
+        tags=("model",),
+    ),
+    Deployment(flow=drill, description="A rollback and back again in a scratch home, timed.", tags=("model",)),
     Deployment(flow=refresh, description="Which markets belong to the universe today.", tags=("universe",)),
 )
 

@@ -41,6 +41,7 @@ from infra.settings_groups import (
     GateSettings,
     LabelSettings,
     RegistrySettings,
+    RollbackSettings,
     ServingSettings,
     SettingsGroup,
     ShadowSettings,
@@ -87,6 +88,7 @@ class Settings(BaseSettings):
     gates: GateSettings = GateSettings()
     shadow: ShadowSettings = ShadowSettings()
     serving: ServingSettings = ServingSettings()
+    rollback: RollbackSettings = RollbackSettings()
     registry: RegistrySettings = RegistrySettings()
 
     @classmethod

@@ -28,6 +28,7 @@ __all__ = [
     "GateSettings",
     "LabelSettings",
     "RegistrySettings",
+    "RollbackSettings",
     "ServingSettings",
     "SettingsGroup",
     "ShadowSettings",
@@ -410,6 +411,23 @@ class ServingSettings(SettingsGroup):
     )
     max_age_bars: int = Field(default=2, ge=1, le=100, description="Age of the last bar beyond which data are stale")
     max_model_age_days: int = Field(default=90, ge=1, le=3650, description="Days after training until a model expires")
+
+
+class RollbackSettings(SettingsGroup):
+    """When the champion is taken back without anybody asking."""
+
+    automatic: bool = Field(default=True, description="Roll back where a check fires; off only tells")
+    harm_e_value: float = Field(
+        default=20,
+        gt=1,
+        le=1e6,
+        description="Evidence that the champion is worse than class shares, or its predecessor",
+    )
+    min_parity: float = Field(default=1.0, ge=0, le=1, description="Share of served feature rows that batch reproduces")
+    max_degraded: float = Field(
+        default=0.05, ge=0, lt=1, description="Share of signals that the champion itself could not give"
+    )
+    window_bars: int = Field(default=288, ge=1, le=100_000, description="Newest bars over which that share is taken")
 
 
 class RegistrySettings(SettingsGroup):

@@ -56,6 +56,7 @@ __all__ = [
     "switches",
     "training_runs",
     "trials",
+    "trigger_checks",
     "universe_members",
     "universe_snapshots",
     "venues",
@@ -402,6 +403,22 @@ parity_runs = Table(
     _at("created_at"),
     Index(None, "model_name", "id"),
     comment="Each recomputation of served feature bytes from the lake",
+)
+
+trigger_checks = Table(
+    "trigger_checks",
+    METADATA,
+    _id(),
+    _column("model_name", Text),
+    _column("name", Text),
+    _column("bundle_hash", Text),
+    _column("verdict", Text),
+    _column("reason", Text),
+    _column("inputs", JSONB),
+    _null("action", Text),
+    _at("created_at"),
+    Index(None, "model_name", "id"),
+    comment="Each check that may act by itself: its numbers, its verdict fired, quiet or unknown, and what was done",
 )
 
 heartbeats = Table(

@@ -39,6 +39,7 @@ __all__ = [
     "current_champion",
     "deployment_history",
     "fetch_version",
+    "find_rollback",
     "promote",
     "rollback",
     "rollback_target",
@@ -106,15 +107,21 @@ def rollback(
     why: str,
     who: str,
     to_version: int | None = None,
+    seen: Deployment | None = None,
     serving_mode: ServingMode = "paper",
 ) -> Deployment:
     """Return to the champion before this one, or to a version that was champion before.
 
     Needs PostgreSQL alone: with MLflow down the change is made and the aliases follow at the next ``sync_aliases``.
-    Raises ``PromotionError`` when there is nothing to return to or nothing would change.
+    Look first whether the bundle that ``find_rollback`` names can be loaded, and pass the champion of then as ``seen``.
+    Raises ``PromotionError`` when there is nothing to return to, nothing would change, or another change came between.
     """
     with changing_champion(engine, model_name) as (connection, champion, history):
-        target = _rollback_row(history, to_version)
+        target = find_rollback(history, to_version)
+        if seen is not None and history[-1].id != seen.id:
+            raise _refused(
+                "somebody else changed the champion meanwhile", "what was looked at is no longer what serves"
+            )
         known = known_bundle(engine, target.bundle_hash)
         _check_mode(synthetic=True if known is None else known.synthetic, serving_mode=serving_mode)
         made = append(
@@ -196,7 +203,8 @@ def fetch_version(store: ModelStore, cache: BundleCache, version: int, bundle_ha
         cache.put(made, bundle_hash)
 
 
-def _rollback_row(history: Sequence[Deployment], to_version: int | None) -> Deployment:
+def find_rollback(history: Sequence[Deployment], to_version: int | None = None) -> Deployment:
+    """The deployment a rollback would return to; raises ``PromotionError`` where it would be refused."""
     if not history:
         raise _refused("there is no champion", "a rollback returns from one champion to an earlier one")
     champion = history[-1]

@@ -10,7 +10,15 @@ def table():
     return deployments
 
 
-NAMES = ["backfill/lockstep", "collect/lockstep", "gaps/lockstep", "train/lockstep", "universe-refresh/lockstep"]
+NAMES = [
+    "backfill/lockstep",
+    "collect/lockstep",
+    "gaps/lockstep",
+    "train/lockstep",
+    "watch/lockstep",
+    "drill/lockstep",
+    "universe-refresh/lockstep",
+]
 
 
 def test_these_can_be_started():

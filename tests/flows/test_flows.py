@@ -12,6 +12,7 @@ FLOWS = sorted(
 )
 KNOWN = {"collections", "datetime", "time", "typing", "prefect", "tasks", "flows"}
 NAMES = {
+    "champion": {"watch", "drill"},
     "collect": {"collect", "backfill", "backfill-synthetic"},
     "demo": {"demo"},
     "features": {"features"},

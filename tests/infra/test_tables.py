@@ -20,6 +20,7 @@ MAY_BE_MISSING = {
     "parity_runs": {"first_mismatch"},
     "gaps": {"source", "asked_at", "healed_at"},
     "universe_members": {"rank", "turnover", "price", "age_days"},
+    "trigger_checks": {"action"},
     "venues": {"clock_skew_ms", "checked_at", "answered_at", "closed_until", "why"},
 }
 
