@@ -14,7 +14,7 @@ from learning.training_report import render_training
 from learning.training_report_inputs import Fact, Range
 from market.timeframe import Timeframe
 from registry.model_card import flatten
-from tasks.training_evidence import training_evidence
+from tasks.training_evidence import own_trials, training_evidence
 from tasks.training_record import training_record
 from tasks.training_report import report_path, training_report
 from tests.learning.planted import CONTRACT, FIRST, NAMES, SPEC, planted_panel, tiny_config
@@ -214,6 +214,14 @@ def test_the_page_shows_the_numbers_of_the_training(inputs, result):
     assert -1.0 <= inputs.stability <= 1.0
     assert [curve.name for curve in inputs.equity] == ["ensemble", "buy and hold", "primary rule"]
     assert inputs.equity[0].equity[0] == pytest.approx(result.equity[0])
+
+
+def test_what_a_bundle_says_of_trials_is_its_trainings_own(result):
+    """The ensemble, its models and the tuning trials that did not fail, whatever else the ledger holds."""
+    assert own_trials(result) == 1 + len(result.scored.model_names)
+    tuned = [{"complete": 3, "pruned": 1, "failed": 2}, {"complete": 2, "pruned": 0, "failed": 0}]
+    searched = replace(result, evaluation={**result.evaluation, "tuning": tuned})
+    assert own_trials(searched) == own_trials(result) + 6
 
 
 def test_the_supervisor_is_told_by_what_it_looks_at(inputs):
