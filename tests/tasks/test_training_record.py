@@ -22,7 +22,7 @@ from tests.learning.planted import CONTRACT, FIRST, NAMES, SPEC, planted_panel, 
 FIVE = Timeframe.parse("5m")
 HASH = "0123456789abcdef" * 4
 TRIALS = (
-    {"name": "trial 1", "params": {"leaves": 7}, "metrics": {"log_loss": 0.9}, "state": "COMPLETE"},
+    {"name": "trial 1", "params": {"leaves": 7}, "metrics": {"inner_log_loss": 0.8765}, "state": "COMPLETE"},
     {"name": "trial 2", "params": {"leaves": 31}, "metrics": {}, "state": "PRUNED"},
     {"name": "trial 3", "params": {"leaves": 63}, "metrics": {"log_loss": float("nan")}, "state": "FAIL"},
 )
@@ -207,7 +207,15 @@ def test_the_page_shows_the_numbers_of_the_training(inputs, result):
     """Log loss of the ensemble, the steps of its decisions, the snapshot, and the first feature."""
     text = read(inputs).text
     ours = result.evaluation["strategies"]["ensemble"]
-    for told in (f"{ours['log_loss']:.4f}", f"{ours['trades']:,}", "5" * 32, "traded", "trial 2", "Better than the"):
+    for told in (
+        f"{ours['log_loss']:.4f}",
+        f"{ours['trades']:,}",
+        "5" * 32,
+        "traded",
+        "0.8765",
+        "trial 2",
+        "Better than the",
+    ):
         assert told in text
     assert inputs.importance[0].name == "hint"
     assert inputs.importance[0].among_first == 3
