@@ -36,6 +36,7 @@ from registry.predictors import load_predictor
 from registry.reference import ReferenceDistributions, reference_distributions
 from registry.seal import seal
 from registry.verify import fresh_process_check
+from serving.lake_inputs import warm_up_index
 from tasks.histories import load_histories, load_inputs
 from tasks.lookahead import require_causal
 from tasks.plan import barrier_spec, config_facts, event_rule, training_config
@@ -139,7 +140,9 @@ def training_request(app: App) -> TrainingRequest:
     universe = window.universe.facts(**stretch)
     names = {*window.symbols, window.contract.reference_symbol}
     end_ms = window.timeframe.open_time(window.stretches.train_end)
-    start_ms = window.timeframe.open_time(window.stretches.first) - DAY_MS if app.settings.training.max_days else None
+    # Features of the newest days are warmed up on the bars before them: those are data of this training too.
+    warm = warm_up_index(window.contract, window.stretches.first)
+    start_ms = window.timeframe.open_time(warm) - DAY_MS if app.settings.training.max_days else None
     snapshot = app.lake.snapshot(sorted(names), window.timeframe, start_ms=start_ms, end_ms=end_ms)
     config = {
         **config_facts(app.settings),
@@ -239,7 +242,7 @@ def _bundle_facts(app: App, request: TrainingRequest, trained: _Trained) -> dict
         "symbols": list(window.symbols),
         "universe": dict(request.universe),
         "timeframe": window.timeframe.name,
-        "train_start_ms": request.snapshot.first_ms,
+        "train_start_ms": window.timeframe.open_time(window.stretches.first),
         "train_end_ms": window.timeframe.open_time(window.stretches.train_end),
         "training_rows": evidence["training_rows"],
         "seed": settings.training.seed,
