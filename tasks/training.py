@@ -44,6 +44,7 @@ from tasks.progress import report
 from tasks.registration import Registration, register_training
 from tasks.runner import fit_runner, require_runner
 from tasks.stores import block_cache, bundle_cache, model_store
+from tasks.training_choice import require_trials
 from tasks.training_evidence import json_ready, ledger_rows, own_trials, training_evidence
 from tasks.training_report import report_path
 from tasks.trials import count_trials, enter_trial, tuning_trials
@@ -85,6 +86,7 @@ def train_and_register(home: str, overrides: Mapping[str, object] | None = None)
         open_app(home, overrides=overrides) as app,
         exclusive(app.engine, f"training of {app.settings.registry.model_name}"),
     ):
+        require_trials(overrides or {}, trials=app.settings.tuning.trials)
         require_device(app.settings.training.device)
         require_runner(app.settings)
         request = training_request(app)

@@ -115,7 +115,7 @@ def own_trials(result: TrainingResult) -> int:
     """
     tuned = result.evaluation["tuning"]
     assert isinstance(tuned, list)  # tuning_facts builds it as a list
-    return len(_configurations(result)) + sum(one["complete"] + one["pruned"] for one in tuned)
+    return len(_configurations(result)) + sum(int(one["complete"] + one["pruned"]) for one in tuned)
 
 
 def _configurations(result: TrainingResult) -> list[str]:
