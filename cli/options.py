@@ -63,6 +63,12 @@ def existing_home(home: Path) -> Path:
 def split_symbols(text: str | None) -> tuple[str, ...]:
     """Symbols in any spelling, in the order given, each once."""
     parts = [part for part in (text or "").split(",") if part.strip()]
+    if text is not None and not parts:
+        raise LockstepError(
+            f"no symbol in {text!r}",
+            why="it is not what asks for every symbol",
+            remedy="name symbols, BTCUSDT,ETHUSDT, or leave the option out",
+        )
     return tuple(dict.fromkeys(venue_symbol(part) for part in parts))
 
 

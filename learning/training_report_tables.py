@@ -175,7 +175,8 @@ def trials(report: TrainingReport) -> str:
         f"The ledger counts {report.trials:,} configurations tried on this data snapshot; the best of them is judged "
         f"as the best of that many (deflated Sharpe {percent(report.deflated_sharpe)}). This evaluation would have "
         f"told a skill of {skill} nats or a Sharpe of {sharpe} a year from zero with "
-        f"{percent(report.power, digits=0)} power; what is smaller it cannot see."
+        f"{percent(report.power, digits=0)} power; what is smaller it cannot see. Tuning trials have the log loss "
+        "of their inner splits."
     )
     rows = [
         (

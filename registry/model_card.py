@@ -82,7 +82,7 @@ def _what_it_is(bundle: LoadedBundle) -> list[str]:
         "Decided on": f"{bundle.events.mode} mode, {sampled}",
         "Models": weights,
         "Features": f"{len(bundle.contract.names)}, contract `{bundle.contract.fingerprint}`",
-        "Trials": f"{facts['trial_count']} counted on this snapshot; seed {facts['seed']}",
+        "Trials": f"{facts['trial_count']} by this training; seed {facts['seed']}",
         "Commit": f"`{facts.get('commit', _DASH)}`",
     }
     return ["| | |", "|---|---|", *(_row(f"**{name}**", value) for name, value in told_facts.items())]

@@ -15,10 +15,15 @@ from market.grid import BarGrid, to_grid
 from market.taker_flow import taker_on_grid
 from market.timeframe import DAY_MS, Timeframe
 
-__all__ = ["batch_inputs", "known_path"]
+__all__ = ["batch_inputs", "known_path", "warm_up_index"]
 
 # A longer reach than any window: a hole at the start of a window is filled from the bar before it.
 _BEFORE_MS = 45 * DAY_MS
+
+
+def warm_up_index(contract: FeatureContract, first_index: int) -> int:
+    """The first bar that the features of bar ``first_index`` are computed from."""
+    return first_index - first_index % contract.block_bars - contract.warmup_bars
 
 
 def known_path(
@@ -43,7 +48,7 @@ def batch_inputs(
 ) -> BarInputs | None:
     """Kernel inputs of the bars ``[first_index, end_index)``, block and warm-up included, missing ones filled flat."""
     timeframe = Timeframe(contract.timeframe_ms)
-    start = first_index - first_index % contract.block_bars - contract.warmup_bars
+    start = warm_up_index(contract, first_index)
     grids = {
         name: _grid(
             lake,

@@ -16,6 +16,7 @@ from infra.settings import Settings
 from learning.combinatorial import Combinatorial
 from learning.config import TrainingConfig
 from learning.ensemble import EnsembleRule, parse_weights
+from learning.trainers import TRAINERS
 from learning.tuning import TuningPlan
 from learning.walk_forward import fewest_test_bars
 from market.barriers import BarrierSpec
@@ -102,6 +103,7 @@ def training_config(settings: Settings) -> TrainingConfig:
     decision = settings.decision.model_dump()
     # Thresholds are learnt on out-of-fold rows; 1.0 means that no model can vote before they are.
     policy = DecisionPolicy(thresholds=(1.0, 1.0), horizon_bars=settings.labels.horizon_bars, **decision)
+    _require_quorum(policy)
     return TrainingConfig(
         policy=policy,
         min_train_bars=t.min_train_days * timeframe_of(settings).bars_per_day,
@@ -130,6 +132,16 @@ def training_config(settings: Settings) -> TrainingConfig:
         class_balance=t.class_balance,
         ensemble=_ensemble(settings),
     )
+
+
+def _require_quorum(policy: DecisionPolicy) -> None:
+    models = len(TRAINERS)
+    if policy.min_healthy > models:
+        raise LockstepError(
+            f"decision.min_healthy is {policy.min_healthy}, but {models} models are trained",
+            why="there would never be a quorum, so the bundle could never act",
+            remedy=f"set decision.min_healthy to {models} or less",
+        )
 
 
 def _ensemble(settings: Settings) -> EnsembleRule:

@@ -36,14 +36,16 @@ from registry.predictors import load_predictor
 from registry.reference import ReferenceDistributions, reference_distributions
 from registry.seal import seal
 from registry.verify import fresh_process_check
+from serving.lake_inputs import warm_up_index
 from tasks.histories import load_histories, load_inputs
 from tasks.lookahead import require_causal
 from tasks.plan import barrier_spec, config_facts, event_rule, training_config
 from tasks.progress import report
 from tasks.registration import Registration, register_training
 from tasks.runner import fit_runner, require_runner
-from tasks.stores import block_cache, bundle_cache
-from tasks.training_evidence import json_ready, ledger_rows, training_evidence
+from tasks.stores import block_cache, bundle_cache, model_store
+from tasks.training_choice import require_trials
+from tasks.training_evidence import json_ready, ledger_rows, own_trials, training_evidence
 from tasks.training_report import report_path
 from tasks.trials import count_trials, enter_trial, tuning_trials
 from tasks.tuning import tuning_of, without_budget
@@ -84,11 +86,13 @@ def train_and_register(home: str, overrides: Mapping[str, object] | None = None)
         open_app(home, overrides=overrides) as app,
         exclusive(app.engine, f"training of {app.settings.registry.model_name}"),
     ):
+        require_trials(overrides or {}, trials=app.settings.tuning.trials)
         require_device(app.settings.training.device)
         require_runner(app.settings)
         request = training_request(app)
         finished = _finished(app, request.key)
         if finished is not None:
+            _challenge_again(app, finished)
             return {**finished, **_beside(app, finished, {})}
         _begin(app.engine, request, app.settings.registry.model_name)
         timings: dict[str, float] = {}
@@ -138,7 +142,9 @@ def training_request(app: App) -> TrainingRequest:
     universe = window.universe.facts(**stretch)
     names = {*window.symbols, window.contract.reference_symbol}
     end_ms = window.timeframe.open_time(window.stretches.train_end)
-    start_ms = window.timeframe.open_time(window.stretches.first) - DAY_MS if app.settings.training.max_days else None
+    # Features of the newest days are warmed up on the bars before them: those are data of this training too.
+    warm = warm_up_index(window.contract, window.stretches.first)
+    start_ms = window.timeframe.open_time(warm) - DAY_MS if app.settings.training.max_days else None
     snapshot = app.lake.snapshot(sorted(names), window.timeframe, start_ms=start_ms, end_ms=end_ms)
     config = {
         **config_facts(app.settings),
@@ -238,12 +244,12 @@ def _bundle_facts(app: App, request: TrainingRequest, trained: _Trained) -> dict
         "symbols": list(window.symbols),
         "universe": dict(request.universe),
         "timeframe": window.timeframe.name,
-        "train_start_ms": request.snapshot.first_ms,
+        "train_start_ms": window.timeframe.open_time(window.stretches.first),
         "train_end_ms": window.timeframe.open_time(window.stretches.train_end),
         "training_rows": evidence["training_rows"],
         "seed": settings.training.seed,
         "synthetic": request.snapshot.synthetic,
-        "trial_count": evidence["trials"],
+        "trial_count": own_trials(result),
         "class_shares": result.evaluation["class_shares"],
         "climatology": result.evaluation["climatology"],
         "class_map": {"0": "HOLD", "1": "BUY", "2": "SELL"},
@@ -289,6 +295,15 @@ def _beside(app: App, run: Mapping[str, object], timings: Mapping[str, float]) -
         "report": str(page) if page.exists() else None,
         "timings_s": {stage: round(seconds, 3) for stage, seconds in timings.items()},
     }
+
+
+def _challenge_again(app: App, run: Mapping[str, object]) -> None:
+    """Make the finished training the challenger that was asked for; what was ever champion stays: a rollback holds."""
+    name, version = app.settings.registry.model_name, int(str(run["version"]))
+    store = model_store(app)
+    served = {one.bundle_hash for one in deployment_history(app.engine, name)}
+    if run["bundle_hash"] not in served and store.get_alias("challenger") != version and store.has_version(version):
+        store.set_alias("challenger", version)
 
 
 def _forget_old_bundles(app: App, newest: str) -> None:

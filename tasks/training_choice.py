@@ -7,9 +7,10 @@ the training's identity.
 from collections.abc import Mapping, Sequence
 
 from features.events import Mode
+from market.errors import LockstepError
 from market.symbols import venue_symbol
 
-__all__ = ["Mode", "chosen_settings"]
+__all__ = ["Mode", "chosen_settings", "require_trials"]
 
 
 def chosen_settings(
@@ -33,3 +34,13 @@ def chosen_settings(
         "tuning.minutes": minutes,
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+def require_trials(overrides: Mapping[str, object], *, trials: int) -> None:
+    """Refuse minutes of tuning for a training that does not tune; ``trials`` are those of its settings."""
+    if overrides.get("tuning.minutes") and not trials:
+        raise LockstepError(
+            f"{overrides['tuning.minutes']:g} minutes to tune, but no trials",
+            why="without trials nothing is tuned, and the time would be ignored in silence",
+            remedy="give --trials as well, or leave --minutes out",
+        )

@@ -19,7 +19,7 @@ from learning.trade_evidence import trade_evidence
 from learning.training import TrainingResult
 from market.timeframe import Timeframe
 
-__all__ = ["json_ready", "ledger_rows", "training_evidence"]
+__all__ = ["json_ready", "ledger_rows", "own_trials", "training_evidence"]
 
 _CURVE_POINTS = 400
 
@@ -48,8 +48,7 @@ def training_evidence(
     trades = result.trades
     done = np.isfinite(trades.net) & (trades.exit_index >= first) & (trades.exit_index < end)
     ours = result.bar_returns["ensemble"]
-    configurations = [name for name in ("ensemble", *rows.model_names) if name in result.bar_returns]
-    matrix = np.stack([result.bar_returns[name] for name in configurations], axis=1)
+    matrix = np.stack([result.bar_returns[name] for name in _configurations(result)], axis=1)
     winning = rows.ensemble.max(axis=1)
     step = max(result.equity.size // _CURVE_POINTS, 1)
     return json_ready(
@@ -98,7 +97,6 @@ def ledger_rows(result: TrainingResult, *, timeframe: Timeframe) -> dict[str, di
     """One ledger entry per configuration whose trades were looked at, with its scores."""
     strategies = result.evaluation["strategies"]
     assert isinstance(strategies, dict)  # evaluation_facts builds it as a dict
-    names = [name for name in ("ensemble", *result.scored.model_names) if name in result.bar_returns]
     return {
         name: json_ready(
             {
@@ -106,5 +104,20 @@ def ledger_rows(result: TrainingResult, *, timeframe: Timeframe) -> dict[str, di
                 "sharpe_per_year": sharpe(result.bar_returns[name], bars_per_year=timeframe.bars_per_year),
             }
         )
-        for name in names
+        for name in _configurations(result)
     }
+
+
+def own_trials(result: TrainingResult) -> int:
+    """How many configurations this training itself looked at: what it scored, and tuning trials that did not fail.
+
+    Unlike the ledger's count it does not depend on what else was ever tried, so it may be sealed into the bundle.
+    """
+    tuned = result.evaluation["tuning"]
+    assert isinstance(tuned, list)  # tuning_facts builds it as a list
+    return len(_configurations(result)) + sum(int(one["complete"] + one["pruned"]) for one in tuned)
+
+
+def _configurations(result: TrainingResult) -> list[str]:
+    """Names of what was scored by its trades."""
+    return [name for name in ("ensemble", *result.scored.model_names) if name in result.bar_returns]

@@ -222,7 +222,7 @@ def _group_table(kind: str, groups: Sequence[Facts]) -> GroupTable:
 
 
 def _trials(trials: Sequence[Facts], facts: Facts) -> tuple[TrialLine, ...]:
-    """Trials of the tuning, then what this training itself looked at: the ensemble and each model."""
+    """Trials of the tuning, judged on their inner splits, then what was looked at: the ensemble and each model."""
     scores = facts["evaluation"]["strategies"]
     own = [
         {"name": name, "state": "this training", "metrics": found}
@@ -233,7 +233,7 @@ def _trials(trials: Sequence[Facts], facts: Facts) -> tuple[TrialLine, ...]:
         TrialLine(
             name=_plain(str(one["name"])),
             state=str(one["state"]).lower(),
-            log_loss=one["metrics"].get("log_loss"),
+            log_loss=one["metrics"].get("log_loss", one["metrics"].get("inner_log_loss")),
             sharpe=one["metrics"].get("sharpe"),
             net_return=one["metrics"].get("net_return"),
         )

@@ -298,7 +298,7 @@ def test_wrong_usage(command, home, arguments):
 
 def test_a_history_that_is_too_short(command, home, tmp_path):
     """The demo says at once how many days are missing, for the synthetic market and for files."""
-    assert_refused(command.ask("demo", "--days", 6, "--home", home), "6.0 days of history", "backfill 35 more days")
+    assert_refused(command.ask("demo", "--days", 6, "--home", home), "6.0 days of history", "backfill 36 more days")
     answer = command.ask("demo", "--files", _folder(tmp_path), "--home", home)
     assert_refused(answer, "1.4 days of history", "more days")
     assert not home.exists()

@@ -1,6 +1,7 @@
 """Does each stage run alone, tell the truth and change only what it says?"""
 
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -245,6 +246,26 @@ def test_a_second_model_lives_its_life_stage_by_stage(home):
     with life.registry.connect() as connection:
         aliases = connection.execute(text("SELECT name, alias, version FROM registered_model_aliases ORDER BY name"))
         assert [tuple(row) for row in aliases] == [("lockstep-synthetic", "champion", 1), ("second", "champion", 1)]
+
+
+def test_equal_trainings_are_one_bundle_and_the_one_asked_for_challenges(home):
+    """Whatever was tried in between: asked again the first challenges again, and lost, it is trained into its bytes."""
+    name = {"LOCKSTEP_REGISTRY__MODEL_NAME": "asked"}
+    first = home.json("train", more=name)
+    other = home.json("train", "--mode", "meta", more=name)
+    assert _challenger(home, name) == other["version"] == 2
+    again = home.json("train", more=name)
+    assert (again["trained_now"], again["version"]) == (False, 1)
+    assert _challenger(home, name) == 1
+    shutil.rmtree(home.life.home / "bundles" / first["bundle_hash"])
+    once_more = home.json("train", more=name)
+    assert (once_more["trained_now"], once_more["bundle_hash"]) == (True, first["bundle_hash"])
+
+
+def _challenger(home, name):
+    """The version that would be judged."""
+    (found,) = [one for one in home.json("models", "list", more=name)["versions"] if "challenger" in one["aliases"]]
+    return found["version"]
 
 
 def _dry_run_changes_nothing(home, name):

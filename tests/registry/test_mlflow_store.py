@@ -115,7 +115,15 @@ def test_the_card_says_what_a_reader_needs_before_trusting_it(store: ModelStore,
     """What, data, label, event rule, classes, contract, trials, limits and how to verify, within MLflow's length."""
     card = store._client.get_model_version(store.model_name, str(register(store, sealed))).description
     bundle = load_bundle(sealed.directory, expected_hash=sealed.hash)
-    for told in ("MADEUSDT", "s" * 40, "bars ahead", "direction mode, every", "0 HOLD (40.0%)", "3 counted", "Limits"):
+    for told in (
+        "MADEUSDT",
+        "s" * 40,
+        "bars ahead",
+        "direction mode, every",
+        "0 HOLD (40.0%)",
+        "3 by this training",
+        "Limits",
+    ):
         assert told in card
     for told in (bundle.contract.fingerprint, sealed.hash, "lockstep models verify", "synthetic market"):
         assert told in card

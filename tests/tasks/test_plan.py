@@ -12,6 +12,7 @@ from infra.settings import load_settings
 from learning.config import TrainingConfig
 from learning.errors import EnsembleError
 from learning.walk_forward import WalkForward, fewest_test_bars, walk_forward
+from market.errors import LockstepError
 from registry.policy import DecisionPolicy
 from tasks.plan import (
     NotEnoughHistoryError,
@@ -97,6 +98,13 @@ def test_newest_days_need_no_warm_up_of_their_own():
     assert plan.first == plan.train_end - 22 * PER_DAY
     with pytest.raises(NotEnoughHistoryError):
         plan_stretches(first=0, end=38 * PER_DAY, settings=settings(training__max_days=22))
+
+
+def test_a_quorum_that_cannot_be_is_refused():
+    """More healthy models than there are models would train a bundle that never acts."""
+    with pytest.raises(LockstepError, match=r"min_healthy is 4, but 3 models"):
+        training_config(settings(decision__min_healthy=4))
+    assert training_config(settings(decision__min_healthy=3)).policy.min_healthy == 3
 
 
 def _accepted(days, found):

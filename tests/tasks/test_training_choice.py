@@ -7,7 +7,7 @@ import pytest
 from infra.settings import load_settings
 from market.errors import LockstepError
 from tasks.plan import config_facts
-from tasks.training_choice import chosen_settings
+from tasks.training_choice import chosen_settings, require_trials
 
 
 def loaded(**chosen):
@@ -31,3 +31,11 @@ def test_a_choice_is_checked_like_any_setting():
 def test_a_mode_is_part_of_what_identifies_a_training():
     """Another mode is another configuration, so it is trained and not answered from what there is."""
     assert config_facts(loaded(mode="meta"))["events"] != config_facts(loaded())["events"]
+
+
+def test_minutes_without_trials_are_refused():
+    """Time to tune is not ignored in silence; with trials, from the command line or the settings, it counts."""
+    with pytest.raises(LockstepError, match="5 minutes to tune, but no trials"):
+        require_trials(chosen_settings(minutes=5.0), trials=0)
+    require_trials(chosen_settings(minutes=5.0), trials=20)
+    require_trials(chosen_settings(minutes=0.0), trials=0)

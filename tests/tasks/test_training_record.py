@@ -14,7 +14,7 @@ from learning.training_report import render_training
 from learning.training_report_inputs import Fact, Range
 from market.timeframe import Timeframe
 from registry.model_card import flatten
-from tasks.training_evidence import training_evidence
+from tasks.training_evidence import own_trials, training_evidence
 from tasks.training_record import training_record
 from tasks.training_report import report_path, training_report
 from tests.learning.planted import CONTRACT, FIRST, NAMES, SPEC, planted_panel, tiny_config
@@ -22,7 +22,7 @@ from tests.learning.planted import CONTRACT, FIRST, NAMES, SPEC, planted_panel, 
 FIVE = Timeframe.parse("5m")
 HASH = "0123456789abcdef" * 4
 TRIALS = (
-    {"name": "trial 1", "params": {"leaves": 7}, "metrics": {"log_loss": 0.9}, "state": "COMPLETE"},
+    {"name": "trial 1", "params": {"leaves": 7}, "metrics": {"inner_log_loss": 0.8765}, "state": "COMPLETE"},
     {"name": "trial 2", "params": {"leaves": 31}, "metrics": {}, "state": "PRUNED"},
     {"name": "trial 3", "params": {"leaves": 63}, "metrics": {"log_loss": float("nan")}, "state": "FAIL"},
 )
@@ -207,13 +207,29 @@ def test_the_page_shows_the_numbers_of_the_training(inputs, result):
     """Log loss of the ensemble, the steps of its decisions, the snapshot, and the first feature."""
     text = read(inputs).text
     ours = result.evaluation["strategies"]["ensemble"]
-    for told in (f"{ours['log_loss']:.4f}", f"{ours['trades']:,}", "5" * 32, "traded", "trial 2", "Better than the"):
+    for told in (
+        f"{ours['log_loss']:.4f}",
+        f"{ours['trades']:,}",
+        "5" * 32,
+        "traded",
+        "0.8765",
+        "trial 2",
+        "Better than the",
+    ):
         assert told in text
     assert inputs.importance[0].name == "hint"
     assert inputs.importance[0].among_first == 3
     assert -1.0 <= inputs.stability <= 1.0
     assert [curve.name for curve in inputs.equity] == ["ensemble", "buy and hold", "primary rule"]
     assert inputs.equity[0].equity[0] == pytest.approx(result.equity[0])
+
+
+def test_what_a_bundle_says_of_trials_is_its_trainings_own(result):
+    """The ensemble, its models and the tuning trials that did not fail, whatever else the ledger holds."""
+    assert own_trials(result) == 1 + len(result.scored.model_names)
+    tuned = [{"complete": 3, "pruned": 1, "failed": 2}, {"complete": 2, "pruned": 0, "failed": 0}]
+    searched = replace(result, evaluation={**result.evaluation, "tuning": tuned})
+    assert own_trials(searched) == own_trials(result) + 6
 
 
 def test_the_supervisor_is_told_by_what_it_looks_at(inputs):
