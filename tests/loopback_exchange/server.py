@@ -62,12 +62,13 @@ def run_in_thread(exchange: LoopbackExchange) -> Iterator[str]:
 
 async def _end(runner: web.AppRunner) -> None:
     """Stop, and close every connection, also those whose client hung up midway through a page."""
-    held = [one.transport for one in (runner.server.connections if runner.server else ()) if one.transport]
     await runner.cleanup()
     left = asyncio.all_tasks() - {asyncio.current_task()}
     for task in left:
         task.cancel()
     await asyncio.gather(*left, return_exceptions=True)
+    # The loop alone still knows a connection whose handler let go of it while a page was being written.
+    held = list(asyncio.get_running_loop()._transports.values())
     for transport in held:
         transport.abort()
     for _ in range(200):  # a socket is closed some turns of the loop after its transport

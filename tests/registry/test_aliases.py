@@ -68,7 +68,6 @@ def test_an_alias_deleted_by_hand_is_put_back(desk: Desk, cache: BundleCache) ->
     assert desk.aliases == (2, 1, None)
 
 
-@BOTH
 def test_an_alias_of_a_deleted_version_stays_away_and_the_next_promotion_works(desk: Desk) -> None:
     """A version deleted in MLflow takes its alias along; the row still holds and nothing is stuck."""
     first = desk.promote(0)

@@ -46,7 +46,6 @@ def pyfunc(store: ModelStore) -> Iterator[object]:
         mlflow.set_tracking_uri(before)
 
 
-@BOTH
 def test_a_bundle_is_registered_once_however_often_it_is_tried(store: ModelStore, sealed: Sealed) -> None:
     """The same bundle is the same version; another bundle is the next one."""
     assert store.find_version_by_hash(sealed.hash) is None
@@ -249,7 +248,6 @@ def test_a_registry_that_is_down_says_so(tmp_path: Path) -> None:
         gone.versions()
 
 
-@BOTH
 def test_a_version_that_is_no_bundle_is_listed_as_such_and_refused(
     store: ModelStore, sealed: Sealed, tmp_path: Path
 ) -> None:

@@ -197,7 +197,7 @@ def test_a_look_at_a_registry_that_is_down_is_a_cause_not_an_error(
     assert last_look(through.engine, through.name)["cause"] == "ok"
 
 
-@pytest.mark.parametrize("at", ["/runs/create", "/model/artifacts/bundle/", "/model-versions/create"])
+@pytest.mark.parametrize("at", ["/model/artifacts/bundle/", "/model-versions/create"])
 def test_a_registration_that_breaks_off_makes_no_version_and_the_next_one_does(
     through: Desk, proxy: FaultyProxy, sealed: Sealed, at: str
 ) -> None:
