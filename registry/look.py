@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from infra.heartbeats import beat, read_heartbeats
 from registry.cache import BundleCache
+from registry.challenger import note_challenger
 from registry.deployments import current_champion
 from registry.errors import BundleError, PromotionError, StoreError
 from registry.mlflow_store import ModelStore
@@ -39,6 +40,7 @@ def look_at_registry(
     """Look once, act on it, and write it down."""
     try:
         adopt_alias(engine, store, cache, model_name=model_name, serving_mode=serving_mode)
+        note_challenger(engine, store)
         found = RegistryLook(note=_champion_in_mlflow(engine, store, cache, model_name))
     except StoreError as error:
         found = RegistryLook(cause="registry_down", detail=str(error))

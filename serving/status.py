@@ -14,6 +14,7 @@ from infra.sources.protocol import Kind
 from infra.tables import bundles, drift_runs, heartbeats, outcomes, paper_trades, parity_runs, predictions, signals
 from market.symbols import is_synthetic
 from market.timeframe import Timeframe
+from registry.challenger import last_challenger
 from registry.look import last_look
 from registry.promotion import current_champion
 from serving.halt import is_halted
@@ -48,6 +49,7 @@ def status(
     fresh = list(market_freshness(lake, symbols, timeframe, now_ms=now_ms, max_age_bars=max_age_bars))
     asked = venue_cause(engine, venue, now_ms=now_ms, max_age_ms=limit_ms)
     look = last_look(engine, model_name)
+    named = last_challenger(engine, model_name)
     with engine.connect() as connection:
         if universe_max_age_hours is not None:
             fresh.append(universe_freshness(connection, now_ms=now_ms, max_age_hours=universe_max_age_hours))
@@ -79,7 +81,9 @@ def status(
                 "train_end_ms": None if facts is None else facts["train_end_ms"],
                 "synthetic": None if facts is None else facts["synthetic"],
             },
-            "challenger": _challenger(connection, model_name, None if champion is None else champion.bundle_hash),
+            "challenger": _challenger(
+                connection, model_name, None if champion is None else champion.bundle_hash, named
+            ),
             "state": state_of(reason).name,
             "reason": reason,
             "halted": halted,
@@ -125,18 +129,21 @@ def _bundle(connection: Connection, bundle_hash: str) -> dict[str, Any] | None:
     return None if row is None else {"train_end_ms": row.train_end_ms, "synthetic": row.synthetic}
 
 
-def _challenger(connection: Connection, model_name: str, champion_hash: str | None) -> dict[str, object] | None:
-    """The newest registered bundle that is newer than the champion, or None."""
+def _challenger(
+    connection: Connection, model_name: str, champion_hash: str | None, named: int | None
+) -> dict[str, object] | None:
+    """The bundle whom MLflow's alias last named; where nobody looked yet, the newest one after the champion."""
     version = 0
     if champion_hash is not None:
         version = connection.scalar(select(bundles.c.version).where(bundles.c.bundle_hash == champion_hash)) or 0
+    theirs = bundles.c.version > version if named is None else bundles.c.version == named
     row = connection.execute(
         select(bundles)
-        .where(bundles.c.model_name == model_name, bundles.c.version > version)
-        .order_by(bundles.c.version.desc())
+        .where(bundles.c.model_name == model_name, theirs)
+        .order_by(bundles.c.version.desc(), bundles.c.created_at.desc())
         .limit(1)
     ).first()
-    if row is None:
+    if row is None or row.bundle_hash == champion_hash:
         return None
     return {
         "version": row.version,

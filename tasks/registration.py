@@ -18,6 +18,7 @@ from learning.training import TrainingResult
 from learning.training_report import render_training
 from market.timeframe import Timeframe
 from registry.catalog import record_bundle
+from registry.challenger import challenge
 from tasks.report import write_atomically
 from tasks.stores import bundle_cache, model_store
 from tasks.training_record import training_record
@@ -62,7 +63,7 @@ def register_training(app: App, made: Registration, *, scratch: Path) -> int:
     version = store.log_and_register(made.directory, made.bundle_hash, record)
     record_bundle(app.engine, bundle_cache(app).load(made.bundle_hash), model_name=model_name, version=version)
     if store.get_alias("champion") != version:
-        store.set_alias("challenger", version)
+        challenge(app.engine, store, version)
     return version
 
 

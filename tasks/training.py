@@ -30,6 +30,7 @@ from learning.plausibility import plausibility
 from learning.training import TrainingResult, train
 from market.timeframe import DAY_MS
 from registry.bundle_parts import BundleParts
+from registry.challenger import challenge
 from registry.deployments import deployment_history
 from registry.golden import make_golden
 from registry.predictors import load_predictor
@@ -303,7 +304,7 @@ def _challenge_again(app: App, run: Mapping[str, object]) -> None:
     store = model_store(app)
     served = {one.bundle_hash for one in deployment_history(app.engine, name)}
     if run["bundle_hash"] not in served and store.get_alias("challenger") != version and store.has_version(version):
-        store.set_alias("challenger", version)
+        challenge(app.engine, store, version)
 
 
 def _forget_old_bundles(app: App, newest: str) -> None:

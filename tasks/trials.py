@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Engine, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import array, insert
 
 from infra.tables import snapshots, trials
 from learning.tuning_study import Trial
@@ -63,10 +63,20 @@ def enter_tuning_trial(engine: Engine, *, snapshot_id: str, run_key: str, window
 
 
 def count_trials(engine: Engine, snapshot_id: str) -> int:
-    """How many configurations were looked at on this data, by whatever training."""
-    query = select(func.count()).select_from(trials)
-    query = query.where(trials.c.snapshot_id == snapshot_id, trials.c.state != _FAILED)
+    """How many configurations were looked at on this data, by whatever training.
+
+    A snapshot of another length or choice of markets that ends at the same bar is the same data: its newest windows are
+    judged by the same bars, and trying twenty lengths of history is twenty trials.
+    """
     with engine.connect() as connection:
+        mine = connection.execute(select(snapshots).where(snapshots.c.id == snapshot_id)).one_or_none()
+        same = trials.c.snapshot_id == snapshot_id
+        if mine is not None:
+            other = snapshots.c
+            ends_there = (other.timeframe == mine.timeframe) & (other.last_ms == mine.last_ms)
+            shared = (other.synthetic == mine.synthetic) & other.symbols.has_any(array(mine.symbols))
+            same |= trials.c.snapshot_id.in_(select(other.id).where(ends_there, shared))
+        query = select(func.count()).select_from(trials).where(same, trials.c.state != _FAILED)
         return int(connection.execute(query).scalar_one())
 
 

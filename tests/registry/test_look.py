@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from registry.cache import BundleCache
+from registry.challenger import challenge, last_challenger
 from registry.look import RegistryLook, last_look, look_at_registry
 from registry.manifest import MANIFEST
 from registry.run_record import RunRecord
@@ -97,3 +98,16 @@ def test_a_champion_this_machine_lacks_is_fetched(desk: Desk, cache: BundleCache
     assert cache.hashes() == ()
     assert look(desk, cache) == RegistryLook()
     assert (cache.path(desk.bundles[0].hash) / MANIFEST).is_file()
+
+
+def test_whoever_challenges_is_written_down_as_the_alias_says(desk: Desk, cache: BundleCache) -> None:
+    """Never looked is not nobody; an older version made challenger again is the one that is named."""
+    assert last_challenger(desk.engine, desk.name) is None
+    look(desk, cache)
+    assert last_challenger(desk.engine, desk.name) == 0
+    for version in (3, 1):
+        challenge(desk.engine, desk.store, version)
+        assert last_challenger(desk.engine, desk.name) == version == desk.aliases[2]
+    desk.store.remove_alias("challenger")
+    look(desk, cache)
+    assert last_challenger(desk.engine, desk.name) == 0
