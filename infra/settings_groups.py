@@ -442,7 +442,7 @@ class RegistrySettings(SettingsGroup):
     timeout_s: float = Field(
         default=30, ge=1, le=3600, description="Seconds an MLflow server has for one answer, retries included"
     )
-    watch_s: int = Field(
-        default=60, ge=5, le=86_400, description="Seconds between two looks of the running worker at MLflow's aliases"
+    watch_s: float = Field(
+        default=1, ge=0.1, le=86_400, description="Seconds between two looks of the running worker at MLflow's aliases"
     )
     keep: int = Field(default=10, ge=2, le=1000, description="Bundles kept in the local cache")

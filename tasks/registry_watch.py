@@ -1,23 +1,28 @@
 """How does a running worker hear of what somebody does in MLflow?
 
-A thread looks now and then (``registry.look``): what it takes over becomes a row that the worker reads before its next
-bar, what it refuses becomes a cause of the line-up. A registry that is slow or down keeps this thread waiting, no bar.
+A thread reads the aliases every second or so, and looks (``registry.look``) when they changed, and now and then: what
+it takes over becomes a row that the worker reads before its next bar, what it refuses becomes a cause of the line-up. A
+registry that is slow or down keeps this thread waiting, no bar.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Event, Thread
+from time import monotonic
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from infra.bootstrap import App
 from market.errors import LockstepError
+from registry.errors import StoreError
 from registry.look import NOTHING_WRONG, RegistryLook, look_at_registry
 from tasks.stores import bundle_cache, model_store
 
 __all__ = ["watching_registry"]
 
 _END_S = 2.0
+_LOOK_S = 60.0
+_NEVER: Mapping[str, int] = {"never asked": 0}
 
 
 @contextmanager
@@ -29,8 +34,14 @@ def watching_registry(
     seen = [first]
 
     def watch() -> None:
+        asked: Mapping[str, int] | None = _NEVER
+        looked = 0.0
         while not stop.wait(every_s):
             try:
+                aliases = _aliases(app)
+                if aliases == asked and monotonic() - looked < _LOOK_S:
+                    continue
+                asked, looked = aliases, monotonic()
                 found = _look(app)
             except (LockstepError, SQLAlchemyError, OSError):
                 continue  # the database is away: the worker says so itself
@@ -48,6 +59,14 @@ def watching_registry(
     finally:
         stop.set()
         thread.join(_END_S)
+
+
+def _aliases(app: App) -> Mapping[str, int] | None:
+    """Every alias with its version; None while the registry cannot be asked."""
+    try:
+        return model_store(app).aliases()
+    except StoreError:
+        return None
 
 
 def _look(app: App) -> RegistryLook:
