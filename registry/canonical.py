@@ -29,8 +29,16 @@ def canonical_json(value: object) -> bytes:
 
 
 def parse_json(data: bytes | str) -> object:
-    """Read JSON, refusing NaN and infinity; raises ``ValueError``."""
-    return json.loads(data, parse_constant=_no_constant)
+    """Read JSON, refusing NaN, infinity and a name that stands twice in one object; raises ``ValueError``."""
+    return json.loads(data, parse_constant=_no_constant, object_pairs_hook=_each_once)
+
+
+def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = next(name for k, (name, _) in enumerate(pairs) if name in dict(pairs[:k]))
+        raise ValueError(f"{twice!r} stands twice in one object")
+    return found
 
 
 def _no_constant(name: str) -> object:

@@ -1,9 +1,13 @@
 """Bundles on this machine."""
 
+import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from registry.cache import BundleCache
 from registry.errors import BundleError
@@ -72,3 +76,25 @@ def test_a_killed_arrival_leaves_no_bundle(cache: BundleCache, sealed: Sealed) -
     shutil.copytree(sealed.directory, cache.root / ".arriving-x" / "bundle")
     assert cache.hashes() == ()
     assert not cache.has(sealed.hash)
+
+
+@given(
+    order=st.permutations(range(6)),
+    pinned=st.sets(st.integers(0, 5)),
+    keep=st.integers(0, 7),
+)
+def test_no_pinned_bundle_is_ever_pruned_and_no_more_than_needed(order: list[int], pinned: set[int], keep: int) -> None:
+    """Whatever their age: what serves, served or challenges stays, and the newest others up to the number kept."""
+    with tempfile.TemporaryDirectory() as root:
+        made = [f"{k:064x}" for k in range(6)]
+        for age, k in enumerate(order):
+            (Path(root) / made[k]).mkdir()
+            os.utime(Path(root) / made[k], (age, age))
+        cache = BundleCache(root)
+        removed = cache.prune(keep=keep, pinned={made[k] for k in pinned})
+        left = cache.hashes()
+        assert {made[k] for k in pinned} <= set(left)
+        assert len(left) >= min(keep, 6)
+        assert set(removed) | set(left) == set(made)
+        loose = [made[k] for k in order if k not in pinned]
+        assert list(removed) == loose[: len(removed)], "the oldest go first"
