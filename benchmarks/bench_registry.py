@@ -126,11 +126,11 @@ def _swaps(app, store, versions: list[int]) -> None:
     right = {bundle.hash: bundle.predict(X).tobytes() for bundle in known.values()}
     held: list[Lineup] = [Lineup()]
     crowd = Crowd(held=held, X=X, right=right)
-    with watching_registry(app, every_s=app.settings.registry.watch_s, say=lambda _: None) as look:
+    with watching_registry(app, every_s=app.settings.registry.watch_s, contract=contract, say=print) as watched:
 
         def follow() -> None:
             held[0] = adopt(
-                app.engine, cache, model_name=store.model_name, contract=contract, loaded=held[0], look=look()
+                app.engine, cache, model_name=store.model_name, contract=contract, loaded=held[0], look=watched().look
             )
 
         def swap(version: int) -> float:
@@ -138,7 +138,9 @@ def _swaps(app, store, versions: list[int]) -> None:
             client.set_registered_model_alias(store.model_name, "champion", str(version))
             while held[0].champion.bundle.hash != known[version].hash:
                 if time.perf_counter() - began > PATIENCE_S:
-                    raise TimeoutError(f"version {version} does not serve: {look()}, {held[0].cause}: {held[0].detail}")
+                    raise TimeoutError(
+                        f"version {version} does not serve: {watched().look}, {held[0].cause}: {held[0].detail}"
+                    )
                 follow()
                 time.sleep(0.01)
             served = time.perf_counter() - began

@@ -8,7 +8,7 @@ from infra.bootstrap import App
 from infra.scratch import scratch_directory
 from market.errors import LockstepError
 from registry.deployments import current_champion
-from registry.errors import BundleContractError
+from registry.errors import BundleContractError, StoreError
 from registry.load import LoadedBundle
 from registry.look import look_at_registry
 from registry.mlflow_store import ModelStore
@@ -18,6 +18,7 @@ from tasks.stores import bundle_cache, model_store
 __all__ = [
     "bundle_symbols",
     "challenger_of",
+    "challengers_of",
     "champion_lineup",
     "fetch_bundle",
     "first_seat",
@@ -43,15 +44,8 @@ def champion_lineup(app: App) -> Lineup:
             cause, detail = "contract_mismatch", str(error)
         except LockstepError as error:
             cause, detail = "bundle_refused", str(error)
-    challenger = None
-    if cause != "registry_down":
-        try:
-            challenger = challenger_of(app, store)
-        except LockstepError as error:  # whoever serves goes on without it
-            detail = detail or f"the challenger is left out: {error}"
-    return Lineup(
-        champion=champion, challengers=() if challenger is None else (challenger,), cause=cause, detail=detail
-    )
+    challengers, left_out = ((), "") if cause == "registry_down" else challengers_of(app, store)
+    return Lineup(champion=champion, challengers=challengers, cause=cause, detail=detail or left_out)
 
 
 def first_seat(lineup: Lineup) -> ServedBundle | None:
@@ -66,6 +60,27 @@ def challenger_of(app: App, store: ModelStore) -> ServedBundle | None:
         return None
     registered = store.version(version)
     return ServedBundle(bundle=fetch_bundle(app, store, registered.bundle_hash, version), version=version)
+
+
+def challengers_of(app: App, store: ModelStore) -> tuple[tuple[ServedBundle, ...], str]:
+    """Whoever is shadow-tested: the alias ``challenger``, which the gates will judge, then ``challenger-...`` by name.
+
+    One that does not load is left out, with the words for it: whoever serves goes on without it.
+    """
+    found: list[ServedBundle] = []
+    left_out = ""
+    try:
+        aliases = store.aliases()
+    except StoreError as error:
+        return (), f"the challengers are left out: {error}"
+    for alias in sorted(name for name in aliases if name == "challenger" or name.startswith("challenger-")):
+        try:
+            version = store.version(aliases[alias])
+            bundle = fetch_bundle(app, store, version.bundle_hash, version.version)
+            found.append(ServedBundle(bundle=bundle, version=version.version))
+        except LockstepError as error:
+            left_out = left_out or f"the {alias} is left out: {error}"
+    return tuple(found), left_out
 
 
 def fetch_bundle(app: App, store: ModelStore, bundle_hash: str, version: int) -> LoadedBundle:

@@ -19,7 +19,7 @@ from serving.summary import ServeSummary
 from serving.worker import serve_forever
 from tasks.lineups import champion_lineup
 from tasks.plan import venue_rule
-from tasks.registry_watch import watching_registry
+from tasks.registry_watch import Watched, watching_registry
 from tasks.serving import serve_plan, served_symbols
 from tasks.stores import bundle_cache
 from tasks.symbols import symbols_in_use
@@ -39,8 +39,10 @@ def serve_live(home: str, *, say: Callable[[str], None]) -> None:
         with open_app(home) as app, exclusive(app.engine, f"serving of {app.settings.registry.model_name}"):
             first = champion_lineup(app)
             plan = serve_plan(app, served_symbols(app, first, symbols_in_use(app)), run="live")
-            seen = RegistryLook(cause=first.cause, detail=first.detail) if first.champion else NOTHING_WRONG
-            with watching_registry(app, every_s=app.settings.registry.watch_s, first=seen, say=say) as last_look:
+            look = RegistryLook(cause=first.cause, detail=first.detail) if first.champion else NOTHING_WRONG
+            seen = Watched(look=look, challengers=first.challengers)
+            every_s = app.settings.registry.watch_s
+            with watching_registry(app, every_s=every_s, contract=plan.contract, first=seen, say=say) as watched:
 
                 def who_serves(loaded: Lineup | None) -> Lineup:
                     return adopt(
@@ -49,8 +51,8 @@ def serve_live(home: str, *, say: Callable[[str], None]) -> None:
                         model_name=plan.model_name,
                         contract=plan.contract,
                         loaded=loaded or first,
-                        challengers=first.challengers,
-                        look=last_look(),
+                        challengers=watched().challengers,
+                        look=watched().look,
                     )
 
                 serve_forever(

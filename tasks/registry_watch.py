@@ -1,37 +1,50 @@
 """How does a running worker hear of what somebody does in MLflow?
 
 A thread reads the aliases every second or so, and looks (``registry.look``) when they changed, and now and then: what
-it takes over becomes a row that the worker reads before its next bar, what it refuses becomes a cause of the line-up. A
-registry that is slow or down keeps this thread waiting, no bar.
+it takes over becomes a row that the worker reads before its next bar, what it refuses becomes a cause of the line-up.
+It loads challengers too, off the worker's path; one for other features is left out. A registry that is slow or down
+keeps this thread waiting, no bar.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from threading import Event, Thread
 from time import monotonic
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from features.contract import FeatureContract
 from infra.bootstrap import App
 from market.errors import LockstepError
 from registry.errors import StoreError
 from registry.look import NOTHING_WRONG, RegistryLook, look_at_registry
+from serving.lineup import ServedBundle
+from tasks.lineups import challengers_of
 from tasks.stores import bundle_cache, model_store
 
-__all__ = ["watching_registry"]
+__all__ = ["Watched", "watching_registry"]
 
 _END_S = 2.0
 _LOOK_S = 60.0
 _NEVER: Mapping[str, int] = {"never asked": 0}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """What the last look found, and the loaded challengers."""
+
+    look: RegistryLook = NOTHING_WRONG
+    challengers: tuple[ServedBundle, ...] = ()
+
+
 @contextmanager
 def watching_registry(
-    app: App, *, every_s: float, first: RegistryLook = NOTHING_WRONG, say: Callable[[str], None]
-) -> Iterator[Callable[[], RegistryLook]]:
-    """A function that gives the last look; ``first`` until there is one. ``say`` hears of changes."""
+    app: App, *, every_s: float, contract: FeatureContract, first: Watched | None = None, say: Callable[[str], None]
+) -> Iterator[Callable[[], Watched]]:
+    """A function that gives what was last seen; ``first`` until there is a look. ``say`` hears of changes."""
     stop = Event()
-    seen = [first]
+    seen = [first or Watched()]
 
     def watch() -> None:
         asked: Mapping[str, int] | None = _NEVER
@@ -42,13 +55,16 @@ def watching_registry(
                 if aliases == asked and monotonic() - looked < _LOOK_S:
                     continue
                 asked, looked = aliases, monotonic()
-                found = _look(app)
+                found = Watched(look=_look(app), challengers=seen[0].challengers)
+                if aliases is not None:
+                    found = replace(found, challengers=_challengers(app, contract, say))
             except (LockstepError, SQLAlchemyError, OSError):
                 continue  # the database is away: the worker says so itself
             except Exception as error:  # noqa: BLE001  # whatever else a library raises must not end the watch unheard
-                found = RegistryLook(cause="registry_down", detail=f"{type(error).__name__}: {error}")
-            if found != seen[0]:
-                say(_in_words(found))
+                down = RegistryLook(cause="registry_down", detail=f"{type(error).__name__}: {error}")
+                found = replace(seen[0], look=down)
+            if found.look != seen[0].look:
+                say(_in_words(found.look))
             seen[0] = found
 
     # A look that hangs must not keep the process from ending.
@@ -67,6 +83,18 @@ def _aliases(app: App) -> Mapping[str, int] | None:
         return model_store(app).aliases()
     except StoreError:
         return None
+
+
+def _challengers(app: App, contract: FeatureContract, say: Callable[[str], None]) -> tuple[ServedBundle, ...]:
+    """Those that predict from the features this worker computes."""
+    found, left_out = challengers_of(app, model_store(app))
+    fitting = tuple(one for one in found if one.bundle.contract.fingerprint == contract.fingerprint)
+    if left_out:
+        say(left_out)
+    for one in found:
+        if one not in fitting:
+            say(f"challenger version {one.version} is left out: it reads other features than this worker computes")
+    return fitting
 
 
 def _look(app: App) -> RegistryLook:

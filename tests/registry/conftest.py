@@ -12,14 +12,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, delete
 
 from features.batch import compute_features
 from features.contract import FeatureContract, running_contract
 from features.inputs import BarInputs
+from infra.bootstrap import App
 from infra.database import database_url, open_database
+from infra.lake import Lake
 from infra.servers import mlflow_server
 from infra.settings import load_settings
+from infra.tables import outcomes, parity_runs, predictions, signals, switches, trigger_checks
 from registry.bundle import BundleParts, load_bundle, seal
 from registry.canonical import sha256_hex
 from registry.catalog import record_bundle
@@ -29,6 +32,7 @@ from registry.mlflow_store import ModelStore
 from registry.predictors import ModelPart
 from registry.run_record import RunRecord
 from registry.scaler import Scaler
+from tasks.stores import bundle_cache
 from tests.forked import ForkServer
 from tests.registry.desk import Desk
 from tests.registry.kinds import Tracking
@@ -194,3 +198,20 @@ def forks(sealed: Sealed) -> Iterator[ForkServer]:
     server = ForkServer(_WARM_UP.format(directory=str(sealed.directory)))
     yield server
     server.close()
+
+
+@pytest.fixture
+def app(desk: Desk, tmp_path: Path) -> Iterator[App]:
+    """A home that works with the desk's model; its cache holds all three bundles."""
+    settings = load_settings(
+        tmp_path,
+        environ={},
+        overrides={"registry.model_name": desk.name, "registry.tracking_uri": desk.store.tracking_uri},
+    )
+    made = App(settings=settings, engine=desk.engine, lake=Lake(tmp_path / "lake", settle_delay_ms=5000))
+    for one in desk.bundles:
+        bundle_cache(made).put(one.directory, one.hash)
+    yield made
+    with desk.engine.begin() as connection:
+        for table in (signals, predictions, outcomes, parity_runs, trigger_checks, switches):
+            connection.execute(delete(table))

@@ -1,15 +1,10 @@
 """Who takes a champion back, when, and what happens where nothing is left to return to?"""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from sqlalchemy import Engine, delete, insert, select, text
 
 from infra.bootstrap import App
-from infra.lake import Lake
-from infra.settings import load_settings
-from infra.tables import outcomes, parity_runs, predictions, signals, switches, trigger_checks
+from infra.tables import outcomes, parity_runs, predictions, signals, trigger_checks
 from market.timeframe import Timeframe
 from registry.deployments import current_champion, deployment_history
 from registry.errors import PromotionError
@@ -26,23 +21,6 @@ pytestmark = pytest.mark.integration
 M5 = Timeframe.parse("5m")
 HORIZON = 4
 SHARES = {name: [0.5, 0.25, 0.25] for name in ("both", "long", "short")}
-
-
-@pytest.fixture
-def app(desk: Desk, tmp_path: Path) -> Iterator[App]:
-    """A home that works with the desk's model; its cache holds all three bundles."""
-    settings = load_settings(
-        tmp_path,
-        environ={},
-        overrides={"registry.model_name": desk.name, "registry.tracking_uri": desk.store.tracking_uri},
-    )
-    made = App(settings=settings, engine=desk.engine, lake=Lake(tmp_path / "lake", settle_delay_ms=5000))
-    for one in desk.bundles:
-        bundle_cache(made).put(one.directory, one.hash)
-    yield made
-    with desk.engine.begin() as connection:
-        for table in (signals, predictions, outcomes, parity_runs, trigger_checks, switches):
-            connection.execute(delete(table))
 
 
 def signal(desk: Desk, bars: range, reason: str, *, by: str | None = None) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from infra.bootstrap import App
 from registry.look import last_look
+from tasks.plan import contract_of
 from tasks.registry_watch import watching_registry
 from tasks.stores import model_store
 
@@ -28,14 +29,15 @@ def test_a_registry_that_is_down_is_said_once_and_becomes_a_cause(app: App) -> N
         heard.set()
 
     away = with_server(app, "http://127.0.0.1:1")
-    with watching_registry(away, every_s=0.02, say=say) as seen:
-        assert seen().cause == "ok"
+    contract = contract_of(app.settings)
+    with watching_registry(away, every_s=0.02, contract=contract, say=say) as seen:
+        assert seen().look.cause == "ok"
         assert heard.wait(20)
         for _ in range(1000):
-            if seen().cause != "ok":
+            if seen().look.cause != "ok":
                 break
             Event().wait(0.01)
-        assert seen().cause == "registry_down"
+        assert seen().look.cause == "registry_down"
         Event().wait(0.2)
     assert len(said) == 1
     assert said[0].startswith("registry_down: MLflow failed at")
