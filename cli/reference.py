@@ -19,7 +19,7 @@ RESULT_KEYS: dict[str, str] = {
     "`last_bar_age_s`, `lake_last_bar_ms`, `freshness` (per source `fresh`, `watermark_ms`, `age_s`, `max_age_s`, "
     "`oldest_symbol`, `stale`), `symbols`, `synthetic`, `open_paper_trades`, `counts`, "
     "`registry` (null, or what the last look at MLflow found: `cause`, `detail`, `note`, `age_s`), `drift`, `parity`, "
-    "`heartbeats`, `mode`, `home`",
+    "`heartbeats`, `mode`, `armed` (null, or `bundle_hash`, `until_ms`, `who`, `why`), `home`",
     "doctor": "`checks` (list of `check`, `ok`, `detail`), `well`",
     "backfill": "`source`, `symbols` (held by the lake now), `new_rows`, `coverage` (one row per symbol); from an "
     "exchange also the keys of `collect`",
@@ -59,6 +59,8 @@ RESULT_KEYS: dict[str, str] = {
     "models verify": "`version`, `sound`, `bundle_hash`, `golden_digest`, `load_s`, `mlflow_imported`",
     "simulate-shadow": "`seed`, `cases` (list of `worlds`, `alpha`, `promoted`, `harmed`, `naive_every_bar`, "
     "`repeated_t_test`, `median_bars`)",
+    "arm": "`armed`, `bundle_hash`, `until_ms`, `who`, `why`",
+    "disarm": "`armed`, `why`",
     "cards list": "`cards`",
     "cards replay": "`card_id`, `identical`, `verdict`, `verdict_now`, `changed_evidence`, `gates` "
     "(list of `name`, `same`, `then`, `now`)",

@@ -1,8 +1,10 @@
-"""``lockstep serve``, ``halt`` and ``resume``: signals, or the reason for none."""
+"""``lockstep serve``, ``halt`` and ``resume``, ``arm`` and ``disarm``: signals, or the reason for none."""
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
+from getpass import getuser
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +23,8 @@ def register(app: typer.Typer) -> None:
     app.command("serve")(serve)
     app.command("halt")(halt)
     app.command("resume")(resume)
+    app.command("arm")(arm)
+    app.command("disarm")(disarm)
 
 
 def serve(
@@ -81,6 +85,53 @@ def resume(
     Example: lockstep resume --reason "maintenance is over"
     """
     _switch(home, on=False, why=reason, as_json=as_json)
+
+
+def arm(
+    reason: Annotated[str, typer.Option("--reason", help="Why this champion may trade for real; kept with your name.")],
+    hours: Annotated[float, typer.Option("--hours", min=0.1, max=720, help="Until when, from now.")] = 24.0,
+    home: Home = Path(".lockstep"),
+    as_json: Json = False,
+) -> None:
+    """Give the second key for live trading: to the bundle that serves now, for some hours.
+
+    The first key is serving.mode = live. Without this one every signal of live mode is FLAT not_armed.
+
+    Example: lockstep arm --reason "four weeks of paper reviewed" --hours 24
+    """
+    with command(as_json=as_json, quiet=True):
+        from infra.bootstrap import open_app
+        from tasks.arming import arm_champion
+
+        with open_app(existing_home(home)) as app:
+            now_ms = time.time_ns() // 1_000_000
+            made = arm_champion(app, hours=hours, why=reason, who=f"{getuser()} with lockstep arm", now_ms=now_ms)
+    if as_json:
+        print_json({"armed": True, **asdict(made)})
+    else:
+        out.print(f"armed: bundle {made.bundle_hash[:12]} may trade for real for {hours:g} hours")
+
+
+def disarm(
+    reason: Annotated[str, typer.Option("--reason", help="Why trading for real ends.")],
+    home: Home = Path(".lockstep"),
+    as_json: Json = False,
+) -> None:
+    """Take the second key back, within one bar on every worker.
+
+    Example: lockstep disarm --reason "funding went wild"
+    """
+    with command(as_json=as_json, quiet=True):
+        from infra.bootstrap import open_app
+        from serving.arming import disarm as take_back
+
+        with open_app(existing_home(home)) as app:
+            name = app.settings.registry.model_name
+            take_back(app.engine, model_name=name, why=reason, who=f"{getuser()} with lockstep disarm")
+    if as_json:
+        print_json({"armed": False, "why": reason})
+    else:
+        out.print("disarmed: no signal is tradable for real until lockstep arm")
 
 
 def _switch(home: Path, *, on: bool, why: str, as_json: bool) -> None:

@@ -66,6 +66,7 @@ def _show(found: Mapping[str, Any]) -> None:
         "lake to": "empty" if found["lake_last_bar_ms"] is None else f"{as_utc(found['lake_last_bar_ms'])} UTC",
         **{name.replace("_", " "): _age(one) for name, one in found["freshness"].items()},
         "halted": "yes" if found["halted"] else "no",
+        "mode": found["mode"] + (_armed(found["armed"]) if found["mode"] == "live" else ""),
         "open trades": found["open_paper_trades"],
         "registry": _registry(found["registry"]),
         "parity": "never audited"
@@ -76,6 +77,14 @@ def _show(found: Mapping[str, Any]) -> None:
     }
     for name, value in lines.items():
         out.print(f"{name:<14} {value}")
+
+
+def _armed(armed: Mapping[str, Any] | None) -> str:
+    if armed is None:
+        return ", not armed"
+    if "refused" in armed:
+        return f", not armed: {armed['refused']}"
+    return f", armed for {armed['bundle_hash'][:12]} until {as_utc(armed['until_ms'])} UTC by {armed['who']}"
 
 
 def _registry(look: Mapping[str, Any] | None) -> str:

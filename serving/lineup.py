@@ -60,7 +60,8 @@ class ServePlan:
     """What to serve: for which model name, markets and features, under which limits.
 
     A bar decided more than ``max_age_bars`` after its close is stale; a champion whose training data ended more than
-    ``max_model_age_days`` before the decision is expired. ``contract_id`` is the contract's fingerprint.
+    ``max_model_age_days`` before the decision is expired. ``arming_needed`` (live mode): only a champion that a
+    person armed may give signals. ``contract_id`` is the contract's fingerprint.
     """
 
     model_name: str
@@ -69,6 +70,7 @@ class ServePlan:
     run: str
     max_age_bars: int = 2
     max_model_age_days: int = 90
+    arming_needed: bool = False
     contract_id: str = field(init=False, default="")
 
     def __post_init__(self) -> None:

@@ -130,6 +130,12 @@ _ROWS = (
         remedy="Start `lockstep collect`, or see in `lockstep gaps` why the venue is left alone",
     ),
     Cause(
+        name="not_armed",
+        state=State.FLAT,
+        meaning="In live mode: nobody armed this champion, its time is over, or another champion was armed",
+        remedy="Look at `lockstep status`, then `lockstep arm --reason ... --hours 24`",
+    ),
+    Cause(
         name="gap",
         state=State.FLAT,
         meaning="This bar is missing for this symbol",

@@ -17,6 +17,7 @@ from market.timeframe import Timeframe
 from registry.challenger import last_challenger
 from registry.look import last_look
 from registry.promotion import current_champion
+from serving.arming import armed_cause
 from serving.halt import is_halted
 from serving.states import OK, State, gravest, state_of
 from serving.venue_rule import VenueRule, venue_cause
@@ -35,6 +36,7 @@ def status(
     max_age_bars: int = 2,
     universe_max_age_hours: int | None = None,
     venue: VenueRule | None = None,
+    arming_needed: bool = False,
 ) -> dict[str, object]:
     """Champion, challenger, last bar, state and reason, freshness, open paper trades, halt switch, last verdicts.
 
@@ -42,12 +44,15 @@ def status(
 
     ``state`` is that of the last served bar, FLAT ``stale_data`` when it, or the newest bar of every symbol, closed
     more than ``max_age_bars`` bars ago, FLAT ``no_champion`` when nothing serves, FLAT when the ``venue``'s rule is
-    broken, HALT while the switch is on. ``universe_max_age_hours`` is None where no universe is kept.
+    broken or, in live mode (``arming_needed``), nobody armed the champion, HALT while the switch is on.
+    ``universe_max_age_hours`` is None where no universe is kept.
     """
     champion = current_champion(engine, model_name)
     limit_ms = max_age_ms(Kind.CANDLES, timeframe=timeframe, max_age_bars=max_age_bars)
     fresh = list(market_freshness(lake, symbols, timeframe, now_ms=now_ms, max_age_bars=max_age_bars))
     asked = venue_cause(engine, venue, now_ms=now_ms, max_age_ms=limit_ms)
+    serves = None if champion is None else champion.bundle_hash
+    armed = armed_cause(engine, model_name=model_name, bundle_hash=serves, now_ms=now_ms) if arming_needed else OK
     look = last_look(engine, model_name)
     named = last_challenger(engine, model_name)
     with engine.connect() as connection:
@@ -63,6 +68,7 @@ def status(
                 "halted" if halted else OK,
                 OK if champion is not None else "no_champion",
                 asked,
+                armed,
                 "stale_data" if stale else OK,
                 OK if last is None or (last["reason"] == "halted" and not halted) else last["reason"],
             )

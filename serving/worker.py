@@ -19,6 +19,7 @@ from infra.freshness import candle_watermarks, is_fresh, max_age_ms
 from infra.lake import Lake
 from infra.sources.protocol import Kind
 from market.timeframe import Timeframe
+from serving.arming import armed_cause
 from serving.bar import Seat, serve_bar, silent_bar
 from serving.halt import is_halted
 from serving.ledger import Ledger, recall_state
@@ -122,9 +123,13 @@ def serve_once(
         s for s, mark in marks.items() if mark is not None and not is_fresh(mark, now_ms=now_ms, limit_ms=limit_ms)
     ]
     asked = venue_cause(engine, venue, now_ms=now_ms, max_age_ms=limit_ms)
+    armed = OK
+    if plan.arming_needed and lineup.champion is not None:
+        serves = lineup.champion.bundle.hash
+        armed = armed_cause(engine, model_name=plan.model_name, bundle_hash=serves, now_ms=now_ms)
     for index in range(due.first, due.end):
         late = not is_fresh(timeframe.close_time(index), now_ms=now_ms, limit_ms=limit_ms)
-        standing = gravest(("halted" if halted else OK, due.cause, asked, "stale_data" if late else OK))
+        standing = gravest(("halted" if halted else OK, due.cause, asked, armed, "stale_data" if late else OK))
         if view is None:
             record = silent_bar(lineup, plan, index=index, cause="halted" if halted else trouble)
         else:

@@ -6,12 +6,15 @@ file names or process lists.
 
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from infra.bootstrap import App, open_app
 from market.errors import LockstepError
 from registry.deployments import current_champion
+from serving.arming import read_arming
+from serving.errors import ServingError
 from serving.states import CAUSES
 from serving.status import status
 from tasks.plan import contract_of, timeframe_of, venue_rule
@@ -37,15 +40,27 @@ def home_status(home: Path, *, now_ms: int) -> dict[str, Any]:
             max_age_bars=app.settings.serving.max_age_bars,
             universe_max_age_hours=_universe_max_age_hours(app),
             venue=venue_rule(app.settings),
+            arming_needed=app.settings.serving.mode == "live",
         )
+        arming = _arming(app, now_ms)
         cause = CAUSES.get(str(found["reason"]))
         return {
             **found,
             "meaning": "unknown" if cause is None else cause.meaning,
             "remedy": "" if cause is None else cause.remedy,
             "mode": app.settings.serving.mode,
+            "armed": arming,
             "home": str(app.settings.home),
         }
+
+
+def _arming(app: App, now_ms: int) -> dict[str, object] | None:
+    """Whom a person armed, until when and why; None where nobody did, or it is over."""
+    try:
+        found = read_arming(app.engine, app.settings.registry.model_name)
+    except ServingError as bad:
+        return {"refused": bad.what}
+    return None if found is None or now_ms >= found.until_ms else asdict(found)
 
 
 def examine(home: Path) -> list[dict[str, Any]]:

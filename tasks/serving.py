@@ -91,6 +91,7 @@ def serve_plan(app: App, symbols: tuple[str, ...], *, run: str) -> ServePlan:
         run=run,
         max_age_bars=app.settings.serving.max_age_bars,
         max_model_age_days=app.settings.serving.max_model_age_days,
+        arming_needed=run == "live" and app.settings.serving.mode == "live",
     )
 
 
