@@ -85,11 +85,10 @@ def run_trial(
     asked = _ask(study, kind, config=config, number=len(before))
     params = dict(asked.params) if before else _as_it_stands(kind, config)
     found: list[float] = []
-    state = _COMPLETE
+    state, reason = _COMPLETE, ""
     for step, loss in enumerate(losses(params)):
         if not isfinite(loss):
-            asked.set_user_attr("reason", f"the loss of split {step + 1} is {loss}")
-            state = _FAILED
+            state, reason = _FAILED, f"the loss of split {step + 1} is {loss}"
             break
         found.append(loss)
         asked.report(_lost(found, before), step)
@@ -97,6 +96,8 @@ def run_trial(
             state = _PRUNED
             break
     asked.set_user_attr("losses", found)
+    if reason:  # after the losses: a failed trial with a reason counts, and is then read with them
+        asked.set_user_attr("reason", reason)
     study.tell(asked, fmean(found) if state == _COMPLETE else None, state=_optuna_state(state))
     return Trial(kind=kind, number=len(before), params=params, state=state, losses=tuple(found))
 
