@@ -32,6 +32,9 @@ def serve(
         tuple[str, str] | None, typer.Option("--replay", help="Serve a past stretch: FROM TO (UTC), TO exclusive.")
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="Serve what has closed since the last time, then stop.")] = False,
+    standby: Annotated[
+        bool, typer.Option("--standby", help="Wait while another worker serves, and take over when it ends.")
+    ] = False,
     home: Home = Path(".lockstep"),
     as_json: Json = False,
 ) -> None:
@@ -41,6 +44,8 @@ def serve(
     """
     if replay is not None and once:
         raise typer.BadParameter("choose --once or --replay, not both")
+    if standby and (once or replay is not None):
+        raise typer.BadParameter("--standby is for a worker that serves for ever")
     if replay is not None:
         start, end = (day_ms(text, option="--replay") for text in replay)
 
@@ -60,7 +65,7 @@ def serve(
         run_and_show(home, load_once, as_json=as_json, show=partial(_show, home))
     else:
         with command(as_json=as_json):
-            _loop(existing_home(home))
+            _loop(existing_home(home), standby=standby)
 
 
 def halt(
@@ -157,8 +162,8 @@ def _show(home: Path, result: Mapping[str, Any]) -> None:
         out.print(signal_table(last_signals(app)))
 
 
-def _loop(home: Path) -> None:
+def _loop(home: Path, *, standby: bool) -> None:
     from tasks.live import serve_live
 
     err.print("serving until Ctrl-C; signals go to the table `signals`")
-    serve_live(str(home), say=err.print)
+    serve_live(str(home), say=err.print, standby=standby)

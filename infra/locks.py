@@ -1,10 +1,10 @@
 """How does one of two commands win, and the other learn why it must wait?
 
 Advisory locks of PostgreSQL, held by a connection: they work across machines and end with their holder,
-even after ``kill -9``. Nobody waits: the second one is told who holds the lock.
+even after ``kill -9``. The second one is told at once that somebody holds the lock, or stands by until it is free.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
 
@@ -25,11 +25,17 @@ def lock_key(name: str) -> int:
 
 
 @contextmanager
-def exclusive(engine: Engine, name: str) -> Iterator[None]:
-    """Hold the lock ``name`` until the block ends; raise ``LockHeldError`` at once if another process has it."""
+def exclusive(engine: Engine, name: str, *, stand_by: Callable[[], bool] | None = None) -> Iterator[None]:
+    """Hold the lock ``name`` until the block ends; raise ``LockHeldError`` at once if another process has it.
+
+    With ``stand_by``, which waits a little and says whether to go on, try again until the lock is free; its False
+    raises ``LockHeldError``.
+    """
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         key = lock_key(name)
-        if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
+        while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
+            if stand_by is not None and stand_by():
+                continue
             raise LockHeldError(
                 f"another {name} is running on this home",
                 why="two at once would do the same work twice",

@@ -50,7 +50,14 @@ def adopt(
     elif held.refused == deployed.bundle_hash:
         made = replace(held, challengers=challengers)
     else:
-        return _load(cache, deployed, contract, held, challengers, look)
+        ready = next(
+            (one for one in (*challengers, *held.challengers) if one.bundle.hash == deployed.bundle_hash), None
+        )
+        if ready is None:
+            return _load(cache, deployed, contract, held, challengers, look)
+        # It was loaded with every check when it began to challenge: the swap costs no bar anything.
+        champion = ServedBundle(bundle=ready.bundle, version=deployed.version)
+        made = Lineup(champion=champion, challengers=challengers, cause=look.cause, detail=look.detail)
     return _same_or(held, made)
 
 

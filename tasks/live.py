@@ -6,12 +6,13 @@ beside it.
 """
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from threading import Event
 from types import FrameType
 
-from infra.bootstrap import open_app
-from infra.locks import exclusive
+from infra.bootstrap import App, open_app
+from infra.locks import LockHeldError, exclusive
 from registry.look import NOTHING_WRONG, RegistryLook
 from serving.adoption import adopt
 from serving.lineup import Lineup
@@ -26,17 +27,35 @@ from tasks.symbols import symbols_in_use
 
 __all__ = ["serve_live"]
 
+_STANDBY_S = 0.5
 
-def serve_live(home: str, *, say: Callable[[str], None]) -> None:
-    """Serve each bar as it closes until SIGINT or SIGTERM."""
+
+def serve_live(home: str, *, say: Callable[[str], None], standby: bool = False) -> None:
+    """Serve each bar as it closes until SIGINT or SIGTERM.
+
+    With ``standby`` wait while another worker serves, and take over within seconds of its end, however it ended: bars
+    it did not serve are caught up, bars it served are in the database and are not repeated.
+    """
     stop = Event()
+    told = False
+
+    def stand_by() -> bool:
+        nonlocal told
+        if standby and not told:
+            say("standing by: another worker serves this model")
+            told = True
+        return standby and not stop.wait(_STANDBY_S)
 
     def ask_to_stop(_signal: int, _frame: FrameType | None) -> None:
         stop.set()
 
     previous = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with open_app(home) as app, exclusive(app.engine, f"serving of {app.settings.registry.model_name}"):
+        with open_app(home) as app, _serving(app, stop, stand_by) as free:
+            if not free:
+                return
+            if told:
+                say("taking over: the other worker is gone")
             first = champion_lineup(app)
             plan = serve_plan(app, served_symbols(app, first, symbols_in_use(app)), run="live")
             look = RegistryLook(cause=first.cause, detail=first.detail) if first.champion else NOTHING_WRONG
@@ -69,6 +88,22 @@ def serve_live(home: str, *, say: Callable[[str], None]) -> None:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _serving(app: App, stop: Event, stand_by: Callable[[], bool]) -> Iterator[bool]:
+    """Hold the right to serve this model; False where somebody asked to stop while standing by."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(
+                exclusive(app.engine, f"serving of {app.settings.registry.model_name}", stand_by=stand_by)
+            )
+        except LockHeldError:
+            if not stop.is_set():
+                raise
+            yield False
+            return
+        yield True
 
 
 def _in_words(summary: ServeSummary) -> str:

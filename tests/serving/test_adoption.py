@@ -120,3 +120,18 @@ def test_what_a_look_at_the_registry_found_is_a_cause_while_the_champion_is_soun
     assert look(engine, cache, market, first, look=trouble) is first
     clear = look(engine, cache, market, first)
     assert (clear.cause, clear.detail, clear.champion.bundle) == ("ok", "", first.champion.bundle)
+
+
+def test_a_promoted_challenger_is_swapped_in_as_it_was_loaded(engine, cache, market, bundles):
+    """The very object that challenged serves, under the version that was promoted; nothing is loaded for it."""
+    deploy(engine, bundles[0].hash, 1)
+    challenger = ServedBundle(bundle=bundles[1], version=2)
+    first = look(engine, cache, market, None, challengers=(challenger,))
+    deploy(engine, bundles[1].hash, 2)
+    damage(cache, bundles[1].hash)  # whoever loads now is refused
+    for challengers in ((challenger,), ()):
+        found = look(engine, cache, market, first, challengers=challengers)
+        assert found.champion is not None
+        assert found.champion.bundle is bundles[1]
+        assert (found.champion.version, found.cause) == (2, "ok")
+    assert [role for role, _ in found.seats()] == ["champion"]
