@@ -49,6 +49,7 @@ def watching_registry(
     def watch() -> None:
         asked: Mapping[str, int] | None = _NEVER
         looked = 0.0
+        told = ""
         while not stop.wait(every_s):
             try:
                 aliases = _aliases(app)
@@ -57,7 +58,11 @@ def watching_registry(
                 asked, looked = aliases, monotonic()
                 found = Watched(look=_look(app), challengers=seen[0].challengers)
                 if aliases is not None:
-                    found = replace(found, challengers=_challengers(app, contract, say))
+                    challengers, left_out = _challengers(app, contract)
+                    found = replace(found, challengers=challengers)
+                    if left_out and left_out != told:
+                        say(left_out)
+                    told = left_out
             except (LockstepError, SQLAlchemyError, OSError):
                 continue  # the database is away: the worker says so itself
             except Exception as error:  # noqa: BLE001  # whatever else a library raises must not end the watch unheard
@@ -85,16 +90,14 @@ def _aliases(app: App) -> Mapping[str, int] | None:
         return None
 
 
-def _challengers(app: App, contract: FeatureContract, say: Callable[[str], None]) -> tuple[ServedBundle, ...]:
-    """Those that predict from the features this worker computes."""
+def _challengers(app: App, contract: FeatureContract) -> tuple[tuple[ServedBundle, ...], str]:
+    """Those that predict from the features this worker computes, and why others are left out."""
     found, left_out = challengers_of(app, model_store(app))
     fitting = tuple(one for one in found if one.bundle.contract.fingerprint == contract.fingerprint)
-    if left_out:
-        say(left_out)
-    for one in found:
-        if one not in fitting:
-            say(f"challenger version {one.version} is left out: it reads other features than this worker computes")
-    return fitting
+    others = ", ".join(f"version {one.version}" for one in found if one not in fitting)
+    if others:
+        left_out = left_out or f"challenger {others} is left out: it reads other features than this worker computes"
+    return fitting, left_out
 
 
 def _look(app: App) -> RegistryLook:
