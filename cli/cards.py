@@ -59,8 +59,9 @@ def show(card_id: Annotated[int, typer.Argument()], home: Home = Path(".lockstep
         return
     out.print(gate_table([asdict(gate) for gate in card.gates]))
     out.print(f"\n{card.verdict}: {card.reason}\n{_smallest_effect(card.evidence)}")
-    for name, unit in (("brier", "Brier points"), ("net_return", "of notional")):
-        out.print(_gain(card.evidence, name, unit))
+    if card.evidence.get("gains"):
+        out.print(_gain(card.evidence, "brier", "Brier points"))
+        out.print(_gain(card.evidence, "net_return", "of notional"))
     against = "no champion" if card.champion_hash is None else f"champion {card.champion_hash[:12]}"
     out.print(f"bundle {card.bundle_hash[:12]} against {against}, content {card.content_hash[:12]}")
 
