@@ -162,12 +162,12 @@ def one_run(which: str, rows: int, every: int) -> dict[str, object]:
     Path("/proc/self/clear_refs").write_text("5")  # from here on the peak is that of the fits
     began = time.perf_counter()
     raw, rounds = {"ours": ours, "naive": naive}[which](panel, windows, contract, config)
-    spent = time.perf_counter() - began
+    spent, peak = time.perf_counter() - began, memory_mb("VmHWM")
     test = np.concatenate([one.predict for one in windows])
     models = np.concatenate(raw, axis=1)
     return {
         "seconds": spent,
-        "peak_share": (memory_mb("VmHWM") - before) / (panel.X.nbytes / 2**20),
+        "peak_share": (peak - before) / (panel.X.nbytes / 2**20),
         "log_loss": [log_loss(p.astype(np.float64), panel.y[test]) for p in models],
         "rounds": rounds,
     }

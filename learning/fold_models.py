@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.contract import FeatureContract
+from infra.memory import give_back_memory
 from learning.binned import BinnedPanel, FitData, Sample, row_blocks
 from learning.climatology import Climatology, class_shares
 from learning.config import TrainingConfig
@@ -124,6 +125,7 @@ class FitResult:
     raw: Floats
 
 
+_PREDICTED = 8_192
 OnModel = Callable[[int, int], None]
 """Called as ``(done, total)`` from the calling thread after each model."""
 RunJobs = Callable[[FitWork, Sequence[FitJob], OnModel], Sequence[FitResult]]
@@ -199,16 +201,15 @@ def fit_windows(
     work = FitWork(binned=BinnedPanel(data), windows=tuple(windows), config=config, replaced=tuned)
     jobs = [FitJob(window=w, kind=kind) for w in range(len(windows)) for kind in config.models]
     jobs.sort(key=lambda job: -windows[job.window].rows.size)
-    results = (run_jobs or run_in_threads)(work, jobs, on_model)
-    found = {(one.job.window, one.job.kind): one for one in results}
-    return tuple(
-        WindowModels(
-            window=window,
-            fitted=tuple(found[w, kind].fitted for kind in config.models),
-            raw=np.stack([found[w, kind].raw for kind in config.models]),
-        )
-        for w, window in enumerate(windows)
-    )
+    give_back_memory()
+    found = {(one.job.window, one.job.kind): one for one in (run_jobs or run_in_threads)(work, jobs, on_model)}
+    made = []
+    for w, window in enumerate(windows):
+        mine = [found.pop((w, kind)) for kind in config.models]  # so that predictions are held once, not twice
+        raw = np.stack([one.raw for one in mine])
+        made.append(WindowModels(window=window, fitted=tuple(one.fitted for one in mine), raw=raw))
+        del mine
+    return tuple(made)
 
 
 def run_in_threads(work: FitWork, jobs: Sequence[FitJob], on_model: OnModel) -> tuple[FitResult, ...]:
@@ -218,6 +219,7 @@ def run_in_threads(work: FitWork, jobs: Sequence[FitJob], on_model: OnModel) -> 
         try:
             for done, future in enumerate(as_completed(running), start=1):
                 future.result()
+                give_back_memory()
                 on_model(done, len(jobs))
         except BaseException:
             pool.shutdown(cancel_futures=True)
@@ -241,7 +243,7 @@ def run_job(work: FitWork, job: FitJob) -> FitResult:
 def _predicted(predictor: Predictor, X: NDArray[np.float32], rows: Ints) -> Floats:
     """``(k, 3)`` for rows ``(k,)``, block by block: a predictor gives a row the same bits alone as in a batch."""
     out, at = np.empty((rows.size, 3)), 0
-    for block in row_blocks(X, rows):
+    for block in row_blocks(X, rows, _PREDICTED):
         out[at : at + len(block)] = predictor.predict(block)
         at += len(block)
     return out
