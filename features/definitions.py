@@ -115,6 +115,16 @@ FEATURES: tuple[FeatureDefinition, ...] = (
             _DMI,
         ),
         ("efficiency_ratio_48", "|C-C_48|/SUM48|C-C_1|; flat: 0", 49, "0..1", 0, 1, "Kaufman 1995"),
+        (
+            "trend_regime",
+            "1 if adx > 25, C > EMA50 and C/C_10 - 1 > sqrt(10) STD288(r), -1 mirrored, else 0; left only for one that"
+            " held 3 bars",
+            0,
+            "-1, 0 or 1",
+            -1,
+            1,
+            "Wilder 1978, sec. IV; the bounds are ours",
+        ),
     ),
     *_group(
         "volatility",
@@ -153,6 +163,15 @@ FEATURES: tuple[FeatureDefinition, ...] = (
         ),
         ("range_position_288", "(C-min288 L)/(max288 H-min288 L); flat: 0.5", 288, "0..1", 0, 1, "definition"),
         ("drawdown_288", "C/max288 H - 1", 288, "fraction", -1, 0, "definition"),
+        (
+            "wild_regime",
+            "1 if atr_ratio > 2 else 0; left only for one that held 3 bars",
+            0,
+            "0 or 1",
+            0,
+            1,
+            "definition",
+        ),
         (
             "cusum_event",
             "1 where max(0, u+r) > 2 STD48(r), -1 where max(0, d-r) > it, else 0; u, d: those sums, 0 after an event",

@@ -97,6 +97,8 @@ def _bound_to(stamp):
                 state.carry(s)
                 if late >= 0:
                     state.remember(s, n)
+                if late > 0:
+                    state.settle_regimes(s, n)
                 state.flag(s, p[row.P_FILL_WINDOW])
                 if not writes:
                     continue

@@ -89,11 +89,12 @@ def write_trend(s, n):
     put(s, row.EMA_9_21_ABOVE, select(ema_9 > ema_21, 1.0, 0.0))
     put(s, row.PRICE_ABOVE_EMA_50, select(c > ema_50, 1.0, 0.0))
     put(s, row.SMA_50_DIST, (c - get(s, row.W_50 + row.X_C) * (1.0 / 50.0)) * inv)
-    put(s, row.ADX, (get(s, row.S_DX) + get(s, row.W_13 + row.X_DX_1)) * (1.0 / 14.0))
+    put(s, row.ADX, get(s, row.S_ADX))
     put(s, row.PLUS_DI, get(s, row.S_PLUS_DI))
     put(s, row.MINUS_DI, get(s, row.S_MINUS_DI))
     efficiency = ratio(size(c - back(s, row.RING_C, n, 48)), get(s, row.W_48 + row.X_ABS_DC), 0.0)
     put(s, row.EFFICIENCY_RATIO_48, select(efficiency < 1.0, efficiency, 1.0))
+    put(s, row.TREND_REGIME, get(s, row.S_TREND))
 
 
 @compiled
@@ -121,10 +122,10 @@ def write_bands(s, n):
 def write_volatility(s, root_of_year):
     c, tr = get(s, row.S_CLOSE), get(s, row.W_14 + row.X_TR) * (1.0 / 14.0)
     put(s, row.ATR_PCT, tr * get(s, row.S_PER_CLOSE))
-    put(s, row.ATR_RATIO, ratio(tr, get(s, row.W_288 + row.X_TR) * (1.0 / 288.0), 1.0))
+    put(s, row.ATR_RATIO, get(s, row.S_ATR_RATIO))
     put(s, row.VOLATILITY, deviation(s, row.W_24, row.X_SR, row.X_SR2, 24.0) * root_of_year)
     short = deviation(s, row.W_12, row.X_R, row.X_R2, 12.0)
-    day = deviation(s, row.W_288_R, row.X_R, row.X_R2, 288.0)
+    day = get(s, row.S_VOL_288)
     put(s, row.REALIZED_VOL_12, short)
     put(s, row.REALIZED_VOL_48, get(s, row.S_VOL_48))
     put(s, row.REALIZED_VOL_144, deviation(s, row.W_144, row.X_R, row.X_R2, 144.0))
@@ -137,6 +138,7 @@ def write_volatility(s, root_of_year):
     highest, lowest = get(s, row.W_MAX_288 + row.X_HIGH), 0.0 - get(s, row.W_MAX_288 + row.X_NEG_LOW)
     put(s, row.RANGE_POSITION_288, ratio(c - lowest, highest - lowest, 0.5))
     put(s, row.DRAWDOWN_288, c / highest - 1.0)
+    put(s, row.WILD_REGIME, get(s, row.S_WILD))
     put(s, row.CUSUM_EVENT, get(s, row.S_EVENT))
 
 

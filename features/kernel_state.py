@@ -14,6 +14,7 @@ from features.kernel_lanes import (
     LANES,
     RING,
     above_zero,
+    back,
     floor,
     get,
     get_count,
@@ -34,6 +35,8 @@ _GARMAN_KLASS = 2.0 * _LN2 - 1.0
 _LARGE = 1e300
 _LOWEST = -1.7976931348623157e308
 _CUSUM = 2.0  # deviations that returns have to add up to since the last event
+_ADX, _WILD, _ROOT_10 = 25.0, 2.0, 3.1622776601683795  # what a trend and a wild market are told by
+_HELD = 3.0  # bars that another regime must hold before it is taken over
 
 # Called from compiled code only, so without wrappers for Python and C. Each function costs a tenth of a second to
 # compile, so small ones are pasted into their callers.
@@ -232,6 +235,32 @@ def derive(s):
     put(s, row.S_EVENT, select(up, 1.0, select(down, -1.0, 0.0)))
     put(s, row.S_RISE, select(up, 0.0, rise))
     put(s, row.S_FALL, select(down, 0.0, fall))
+
+
+@pasted
+def _settle(s, regime, asked, held, now):
+    """Take over what now seems so once it has held; until then the regime stays."""
+    count = select(now == get(s, asked), get(s, held) + 1.0, 1.0)
+    put(s, held, count)
+    put(s, asked, now)
+    put(s, regime, select(count >= _HELD, now, get(s, regime)))
+
+
+@compiled
+def settle_regimes(s, n):
+    """Say whether the market trends and whether it is wild, with hysteresis: after closes and EMAs of this bar."""
+    c, c_10, ema_50 = get(s, row.S_CLOSE), back(s, row.RING_C, n, 10), get(s, row.S_EMA_50)
+    adx = (get(s, row.S_DX) + get(s, row.W_13 + row.X_DX_1)) * (1.0 / 14.0)
+    vol = deviation(s, row.W_288_R, row.X_R, row.X_R2, 288.0)
+    atr_ratio = ratio(get(s, row.W_14 + row.X_TR) * (1.0 / 14.0), get(s, row.W_288 + row.X_TR) * (1.0 / 288.0), 1.0)
+    move, far = c - c_10, _ROOT_10 * vol * c_10
+    down = select((adx > _ADX) & (c < ema_50) & (move < 0.0 - far), -1.0, 0.0)
+    trend = select((adx > _ADX) & (c > ema_50) & (move > far), 1.0, down)
+    put(s, row.S_ADX, adx)
+    put(s, row.S_VOL_288, vol)
+    put(s, row.S_ATR_RATIO, atr_ratio)
+    _settle(s, row.S_TREND, row.S_TREND_ASKED, row.S_TREND_HELD, trend)
+    _settle(s, row.S_WILD, row.S_WILD_ASKED, row.S_WILD_HELD, select(atr_ratio > _WILD, 1.0, 0.0))
 
 
 @pasted

@@ -53,6 +53,7 @@ def row(bars, *, close_ms, bars_per_year):
         **momentum(h, l, c, c1),
         **trend(h, l, c, c1, h1, l1),
         **volatility(o, h, l, c, c1, bars_per_year),
+        **regimes(h, l, c, c1, h1, l1),
         **volume(h, l, c, c1, v),
         **patterns(o, h, l, c),
         **clock(close_ms),
@@ -142,6 +143,42 @@ def volatility(o, h, l, c, c1, bars_per_year):
         "drawdown_288": c[-1] / high - 1,
         "cusum_event": cusum(r),
     }
+
+
+def regimes(h, l, c, c1, h1, l1):
+    """The last bar's settled regimes; windows begin empty, and the tenth close back counts from there."""
+    seen = np.arange(c.size) >= BEGUN
+    tr = np.max([h - l, np.abs(h - c1), np.abs(l - c1)], axis=0)
+    up, down = h - h1, l1 - l
+    moves = [np.where((up > down) & (up > 0), up, 0.0), np.where((down > up) & (down > 0), down, 0.0), tr]
+    plus, minus, tr_14 = (last_sums(np.where(seen, x, 0.0), 14) for x in moves)
+    plus, minus = (np.divide(100 * x, tr_14, out=np.zeros_like(x), where=tr_14 > 0) for x in (plus, minus))
+    both = plus + minus
+    dx = np.divide(100 * np.abs(plus - minus), both, out=np.zeros_like(both), where=both > 0)
+    adx, tr_288 = last_sums(dx, 14) / 14, last_sums(np.where(seen, tr, 0.0), 288)
+    r = np.where(seen, np.log(c / c1), 0.0)
+    vol = np.sqrt(np.maximum(last_sums(r * r, 288) - last_sums(r, 288) ** 2 / 288, 0.0) / 287)
+    ema_50, c_10 = ema_path(c, 50), np.concatenate((np.zeros(10), c[:-10]))
+    c_10[np.arange(c.size) - 10 < BEGUN - 1] = 0.0
+    far = np.sqrt(10) * vol * c_10
+    trend = (c > ema_50) & (c - c_10 > far), (c < ema_50) & (c - c_10 < -far)
+    trend = np.where(adx > 25, trend[0].astype(float) - trend[1], 0.0)
+    wild = np.array([over(a / 14, b / 288, 1.0) for a, b in zip(tr_14, tr_288, strict=True)]) > 2
+    return {"trend_regime": settled(trend[BEGUN:]), "wild_regime": settled(wild[BEGUN:].astype(float))}
+
+
+def last_sums(x, bars):
+    """Sum of the last bars at every bar; what is before the first counts 0."""
+    return np.convolve(x, np.ones(bars))[: x.size]
+
+
+def settled(raw):
+    """The regime after the last bar: begun at 0, left only for one that was seen three times in a row."""
+    regime = 0.0
+    for k in range(2, raw.size):
+        if raw[k] == raw[k - 1] == raw[k - 2]:
+            regime = raw[k]
+    return regime
 
 
 def cusum(r):
