@@ -184,6 +184,15 @@ class LabelSettings(SettingsGroup):
     )
     profit: float = Field(default=4.0, gt=0, le=100, description="Distance of the profit barrier, in barrier_unit")
     stop: float = Field(default=4.0, gt=0, le=100, description="Distance of the stop barrier, in barrier_unit")
+    trail: float = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="How far a stop trails the best price of the bars since entry, in barrier_unit; 0: none trails",
+    )
+    trail_after: float = Field(
+        default=0, ge=0, le=100, description="How far ahead a trade must have been before its stop trails, barrier_unit"
+    )
     taker_fee_bps: float = Field(default=5.0, ge=0, le=100, description="Fee per side, in basis points")
     slippage_bps: float = Field(
         default=1.0, ge=0, le=100, description="Slippage per side at average volatility, in bps"

@@ -71,6 +71,8 @@ def _what_it_is(bundle: LoadedBundle) -> list[str]:
     period = f"{day(facts['train_start_ms'])} to {day(facts['train_end_ms'])} UTC"
     unit = "ATR" if spec.unit == "atr" else "of the price"
     barriers = f"{spec.horizon_bars} bars ahead, profit {spec.profit:g} {unit}, stop {spec.stop:g} {unit}"
+    if spec.trail:
+        barriers += f", stop trails by {spec.trail:g} {unit} once {spec.trail_after:g} ahead"
     paid = f"fee {costs.taker_fee_bps:g} bps and slippage {costs.slippage_bps:g} bps a side, actual funding"
     rule = bundle.events
     sampled = "CUSUM events" if rule.sampling == "cusum" else f"every {rule.every_bars} bars"

@@ -85,7 +85,15 @@ def barrier_spec(settings: Settings) -> BarrierSpec:
         slippage_vol_floor=s.slippage_vol_floor,
         assumed_funding_bps_per_bar=s.assumed_funding_bps * timeframe_of(settings).ms / (8 * HOUR_MS),
     )
-    return BarrierSpec(horizon_bars=s.horizon_bars, profit=s.profit, stop=s.stop, unit=s.barrier_unit, costs=costs)
+    return BarrierSpec(
+        horizon_bars=s.horizon_bars,
+        profit=s.profit,
+        stop=s.stop,
+        unit=s.barrier_unit,
+        trail=s.trail,
+        trail_after=s.trail_after,
+        costs=costs,
+    )
 
 
 def event_rule(settings: Settings) -> EventRule:

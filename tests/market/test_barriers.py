@@ -138,10 +138,12 @@ def test_every_number_is_part_of_the_fingerprint():
         BarrierSpec(stop=3.9),
         BarrierSpec(profit=0.5, stop=0.5, unit="fraction"),
         BarrierSpec(profit=0.5, stop=0.5),
+        BarrierSpec(trail=1.0),
+        BarrierSpec(trail=1.0, trail_after=1.0),
         BarrierSpec(costs=CostModel(taker_fee_bps=4.9)),
         BarrierSpec(costs=CostModel(assumed_funding_bps_per_bar=0.1)),
     ]
-    assert len({base.fingerprint, *(o.fingerprint for o in others)}) == 8
+    assert len({base.fingerprint, *(o.fingerprint for o in others)}) == 1 + len(others)
 
 
 def oracle(p: PricePath, k: int, side: int, spec: BarrierSpec, atr: float) -> tuple[int, float, int]:
@@ -150,20 +152,27 @@ def oracle(p: PricePath, k: int, side: int, spec: BarrierSpec, atr: float) -> tu
     price = p.open[entry]
     up, down = (spec.profit * atr, spec.stop * atr) if spec.unit == "atr" else (spec.profit, spec.stop)
     profit, stop = price * (1 + side * up), price * (1 - side * down)
+    scale = atr if spec.unit == "atr" else 1.0
+    stopped, extreme = 2, price
     beyond_profit = (lambda x: x >= profit) if side > 0 else (lambda x: x <= profit)
     beyond_stop = (lambda x: x <= stop) if side > 0 else (lambda x: x >= stop)
+    nearer = max if side > 0 else min
     for i in range(entry, entry + spec.horizon_bars):
         if i >= len(p.open):
             return -1, math.nan, 0
         worst, best = (p.low[i], p.high[i]) if side > 0 else (p.high[i], p.low[i])
         if i > entry and beyond_stop(p.open[i]):
-            return i, p.open[i], 2
+            return i, p.open[i], stopped
         if i > entry and beyond_profit(p.open[i]):
             return i, p.open[i], 1
         if beyond_stop(worst):
-            return i, stop, 2
+            return i, stop, stopped
         if beyond_profit(best):
             return i, profit, 1
+        extreme = nearer(extreme, best)
+        if spec.trail and side * (extreme / price - 1) >= spec.trail_after * scale:
+            trailing = extreme - side * spec.trail * scale * price
+            stop, stopped = (trailing, 4) if side * (trailing - stop) > 0 else (stop, stopped)
     return entry + spec.horizon_bars - 1, p.close[entry + spec.horizon_bars - 1], 3
 
 
@@ -203,12 +212,21 @@ def random_market(seed: int, scale: float, n: int = 60) -> PricePath:
     return path(bars, funding_paid=np.where(known, paid, 0.0), funding_known=known, real=rng.random(n) > 0.03)
 
 
+def scaled(spec: BarrierSpec, times: float, unit: str) -> BarrierSpec:
+    """The spec with all distances multiplied; a trailing stop begins half its distance ahead."""
+    trail = spec.trail * times
+    return replace(
+        spec, profit=spec.profit * times, stop=spec.stop * times, unit=unit, trail=trail, trail_after=trail / 2
+    )
+
+
 SPECS = st.builds(
     BarrierSpec,
     horizon_bars=st.integers(1, 12),
     profit=st.floats(0.2, 0.9),
     stop=st.floats(0.2, 0.9),
     unit=st.just("fraction"),
+    trail=st.sampled_from([0.0, 0.1, 0.5]),
     costs=st.builds(
         CostModel,
         taker_fee_bps=st.floats(0, 20),
@@ -216,9 +234,7 @@ SPECS = st.builds(
         assumed_funding_bps_per_bar=st.sampled_from([0.0, 0.5]),
     ),
 )
-SPECS = SPECS.map(lambda spec: replace(spec, profit=spec.profit / 20, stop=spec.stop / 20)) | SPECS.map(
-    lambda spec: replace(spec, profit=spec.profit * 5, stop=spec.stop * 5, unit="atr")
-)
+SPECS = SPECS.map(lambda spec: scaled(spec, 1 / 20, "fraction")) | SPECS.map(lambda spec: scaled(spec, 5.0, "atr"))
 
 
 def simulated(p: PricePath, spec: BarrierSpec, vol: float = 1.3):
@@ -303,12 +319,27 @@ def test_barriers_may_be_fractions_of_the_price():
         {"unit": "fraction", "profit": 1.0, "stop": 0.01},
         {"profit": math.nan},
         {"horizon_bars": 0},
+        {"trail": -1.0},
+        {"trail": math.inf},
+        {"trail_after": 1.0},
     ],
 )
 def test_barriers_that_no_price_could_reach_are_refused(wrong):
     """No width, a width of the whole price, no number, no time."""
     with pytest.raises(LabelSpecError, match=r"labels\.profit"):
         BarrierSpec(**wrong)
+
+
+def test_a_trailing_stop_follows_only_bars_that_are_over():
+    """The bar that makes the high may not stop on it; the next one may, at the trailed price or at a worse open."""
+    spec = BarrierSpec(horizon_bars=5, profit=0.5, stop=0.05, unit="fraction", trail=0.02, trail_after=0.03, costs=FREE)
+    rise = (100, 104, 100, 104)
+    below = trade(path([FLAT, rise, (104, 104, 101, 103), FLAT, FLAT, FLAT]), spec)
+    gapped = trade(path([FLAT, rise, (101, 104, 101, 103), FLAT, FLAT, FLAT]), spec)
+    too_low = trade(path([FLAT, (100, 102.9, 100, 102), (102, 102, 100.5, 101), FLAT, FLAT, FLAT]), spec)
+    assert (below.barrier[0, 0], below.gross[0, 0], below.exit_index[0, 0]) == (Barrier.TRAIL, pytest.approx(0.02), 1002)
+    assert (gapped.barrier[0, 0], gapped.gross[0, 0]) == (Barrier.TRAIL, pytest.approx(0.01))
+    assert too_low.barrier[0, 0] == Barrier.TIME
 
 
 def test_a_market_without_any_funding_pays_what_is_assumed():
