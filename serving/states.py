@@ -184,6 +184,18 @@ _ROWS = (
         remedy="Inspect the bundle with `lockstep models verify`; roll back if it repeats",
     ),
     Cause(
+        name="guard_paused",
+        state=State.FLAT,
+        meaning="The champion's own closed trades paused it (guard.paused_*); its book goes on unsaid",
+        remedy="Nothing: it recovers when its trades do; roll back or retrain if they do not",
+    ),
+    Cause(
+        name="daily_loss",
+        state=State.FLAT,
+        meaning="What the champion said lost decision.daily_loss_limit of equity in this UTC day",
+        remedy="Nothing: the next UTC day clears this",
+    ),
+    Cause(
         name="lake_unreadable",
         state=State.FLAT,
         meaning="The lake cannot be read",
@@ -200,6 +212,12 @@ _ROWS = (
         state=State.HALT,
         meaning="Nothing can be recorded, so nothing is said",
         remedy="Bring PostgreSQL back; missed bars are caught up",
+    ),
+    Cause(
+        name="drawdown",
+        state=State.HALT,
+        meaning="What the champion said fell decision.drawdown_limit below its peak; the halt switch was thrown",
+        remedy="Find out why, then `lockstep resume --reason ...`: the drawdown is counted from there",
     ),
     Cause(
         name="halted",

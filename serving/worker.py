@@ -22,10 +22,11 @@ from market.timeframe import Timeframe
 from serving.arming import armed_cause
 from serving.bar import Seat, serve_bar, silent_bar
 from serving.halt import is_halted
-from serving.ledger import Ledger, recall_state
+from serving.ledger import Ledger
 from serving.lineup import Lineup, ServePlan, covered
 from serving.market_view import DECISION_DELAY_MS, MarketView
 from serving.progress import first_unserved, last_served
+from serving.recall import recall_state
 from serving.records import BarRecord
 from serving.states import OK, cause_of_error, gravest
 from serving.store import HEARTBEAT, write_bars
@@ -186,6 +187,7 @@ def _take_seats(engine: Engine, lineup: Lineup, plan: ServePlan, *, before_index
         for role, one in lineup.seats():
             ledger = Ledger(
                 bundle_hash=one.bundle.hash,
+                contract=plan.contract_id,
                 spec=one.bundle.label_spec,
                 timeframe=Timeframe(plan.contract.timeframe_ms),
             )
