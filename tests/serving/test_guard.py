@@ -73,7 +73,7 @@ GAIN, LOSS = 0.01, -0.01
         ([LOSS] * 4, "NORMAL"),
         ([LOSS, GAIN, LOSS, GAIN, LOSS], "NORMAL"),
         ([GAIN, LOSS] * 5 + [LOSS], "NORMAL"),
-        ([GAIN, LOSS] * 5 + [LOSS, LOSS], "REDUCED"),
+        ([GAIN, LOSS] * 5 + [LOSS] * 3, "REDUCED"),
         ([GAIN, LOSS, LOSS, LOSS, GAIN, LOSS, GAIN, LOSS, LOSS, LOSS], "REDUCED"),
         ([GAIN, LOSS, LOSS, LOSS, LOSS], "PAUSED"),
         ([GAIN] * 10 + [LOSS] * 5, "REDUCED"),
