@@ -382,6 +382,15 @@ class ServingSettings(SettingsGroup):
     )
     max_age_bars: int = Field(default=2, ge=1, le=100, description="Age of the last bar beyond which data are stale")
     max_model_age_days: int = Field(default=90, ge=1, le=3650, description="Days after training until a model expires")
+    max_error_bars: int = Field(
+        default=10, ge=1, le=10_000, description="Bars in a row on which the champion fails before the worker halts"
+    )
+    shares: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Parts the symbols are cut into, for as many workers; each has an equal part of the limits",
+    )
 
 
 class RollbackSettings(SettingsGroup):

@@ -338,6 +338,7 @@ signals = Table(
     _column("steps", JSONB),
     _at("decided_at"),
     UniqueConstraint("model_name", "symbol", "bar_ms"),
+    Index(None, "model_name", "bar_ms"),
     comment="What was said to the outside at each bar, or why nothing was",
 )
 

@@ -18,7 +18,7 @@ from features.reasons import describe
 from market.barriers import PricePath, Side
 from market.candles import Floats
 from registry.load import LoadedBundle
-from registry.policy import Action
+from registry.policy import Action, DecisionPolicy
 from registry.predictors import ensemble_mean
 from serving.decision import BarDecisions, Step, decide_bar, funnel, used_weights
 from serving.decision_state import DecisionState, guard_cause, guard_level
@@ -35,11 +35,12 @@ __all__ = ["Seat", "serve_bar", "silent_bar"]
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Seat:
-    """One bundle at work: its role, what its decision remembers, and its open paper trades."""
+    """One bundle at work: its role, its policy's share, what its decision remembers, and its open paper trades."""
 
     role: str
     version: int | None
     bundle: LoadedBundle
+    policy: DecisionPolicy
     state: DecisionState
     ledger: Ledger
     covered: NDArray[np.bool_]
@@ -94,7 +95,7 @@ def serve_bar(
     guard = OK
     for seat in seats:
         ended = seat.ledger.settle(index, path_at)
-        close_ended(seat.bundle.policy, seat.state, ended, row_of, index=index)
+        close_ended(seat.policy, seat.state, ended, row_of, index=index)
         closed += ended
         try:
             said = _judge(seat, bar, plan)
@@ -103,11 +104,11 @@ def serve_bar(
             errors[seat.bundle.hash] = "model_error" if state_of(cause) < State.FLAT else cause
             continue
         predictions += _prediction_rows(seat, said, bar, plan)
-        checks += check_positions(seat.bundle.policy, seat.ledger, index, said.held, path_at)
+        checks += check_positions(seat.policy, seat.ledger, index, said.held, path_at)
         opened += _open_trades(seat, said, bar, plan)
         if seat.role == "champion":
             champion = said
-            guard = guard_cause(seat.bundle.policy, seat.state)
+            guard = guard_cause(seat.policy, seat.state)
     standing = gravest((standing_cause, guard))
     causes = _signal_causes(bar, lineup, plan, champion=champion, errors=errors, standing_cause=standing, stale=stale)
     verdicts = {one.symbol: one.verdict for one in checks if one.bundle_hash == _champion_hash(lineup)}
@@ -142,11 +143,11 @@ def _judge(seat: Seat, bar: BarView, plan: ServePlan) -> _Said:
     found = bundle.predict_models(bar.features[asked])
     p = np.full((len(plan.symbols), len(bundle.model_names), 3), np.nan)
     p[asked] = found.transpose(1, 0, 2)
-    facts = facts_of_rows(bar.features, plan.contract.names, bars_per_day=bundle.policy.bars_per_day)
+    facts = facts_of_rows(bar.features, plan.contract.names, bars_per_day=seat.policy.bars_per_day)
     mean = ensemble_mean(found, bundle.weights)
     now = {plan.symbols[s]: mean[k] for k, s in enumerate(asked.tolist()) if held[s]}
     decided = decide_bar(
-        bundle.policy,
+        seat.policy,
         bundle.weights,
         seat.state,
         bar_index=bar.index,
@@ -180,7 +181,7 @@ def _feature_rows(bar: BarView, plan: ServePlan) -> tuple[FeatureRow, ...]:
 def _prediction_rows(seat: Seat, said: _Said, bar: BarView, plan: ServePlan) -> list[PredictionRow]:
     mean = ensemble_mean(said.probabilities, seat.bundle.weights)
     decided, bundle = said.decided, seat.bundle
-    used = used_weights(bundle.policy, bundle.weights, np.ones(bundle.weights.size, dtype=np.bool_)).tolist()
+    used = used_weights(seat.policy, bundle.weights, np.ones(bundle.weights.size, dtype=np.bool_)).tolist()
     made = []
     for k, s in enumerate(said.rows.tolist()):
         each = np.ascontiguousarray(said.probabilities[:, k, :])

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, select, true
 
 from infra.tables import paper_trades, predictions
 from registry.policy import DecisionPolicy
@@ -28,16 +28,19 @@ def recall_state(
     *,
     before_index: int,
     resumed_ms: int | None = None,
+    of: Sequence[str] | None = None,
 ) -> DecisionState:
     """Fill ``ledger`` and a decision state with what this bundle had done before bar ``before_index``.
 
     ``resumed_ms``: when a person last released the halt switch, from where its drawdown is counted; None in a replay.
+    ``of``: the symbols whose rows count, where others are served elsewhere; None for all.
     """
     state = new_state(len(symbols), policy)
     row_of = {symbol: s for s, symbol in enumerate(symbols)}
     before_ms = ledger.timeframe.open_time(before_index)
     t = paper_trades.c
-    mine = (t.bundle_hash == ledger.bundle_hash, t.bar_ms < before_ms)
+    ours = true() if of is None else t.symbol.in_(of)
+    mine = (t.bundle_hash == ledger.bundle_hash, t.bar_ms < before_ms, ours)
     still_open = select(paper_trades).where(*mine, t.settled_ms.is_(None) | (t.settled_ms >= before_ms))
     ledger.open_trades.clear()
     for row in connection.execute(still_open.order_by(t.bar_ms)):
@@ -54,7 +57,7 @@ def recall_state(
             )
     ended = select(t.symbol, t.settled_ms, t.net, t.size, t.book_size).where(*mine, t.settled_ms < before_ms)
     _recall_record(connection.execute(ended).all(), ledger, policy, state, row_of, resumed_ms)
-    state.remember(_recent_actions(connection, ledger.bundle_hash, policy, row_of, before_ms))
+    state.remember(_recent_actions(connection, ledger.bundle_hash, policy, row_of, before_ms, of))
     return state
 
 
@@ -86,12 +89,22 @@ def _recall_record(
 
 
 def _recent_actions(
-    connection: Connection, bundle_hash: str, policy: DecisionPolicy, row_of: dict[str, int], before_ms: int
+    connection: Connection,
+    bundle_hash: str,
+    policy: DecisionPolicy,
+    row_of: Mapping[str, int],
+    before_ms: int,
+    of: Sequence[str] | None,
 ) -> Any:
     """The last actions in the order they were considered: by bar, then confidence, then symbol."""
     rows = connection.execute(
         select(predictions.c.bar_ms, predictions.c.confidence, predictions.c.symbol, predictions.c.action)
-        .where(predictions.c.bundle_hash == bundle_hash, predictions.c.bar_ms < before_ms, predictions.c.action != 0)
+        .where(
+            predictions.c.bundle_hash == bundle_hash,
+            predictions.c.bar_ms < before_ms,
+            predictions.c.action != 0,
+            true() if of is None else predictions.c.symbol.in_(of),
+        )
         .order_by(predictions.c.bar_ms.desc())
         .limit(policy.supervisor_window + policy.max_positions)
     ).all()

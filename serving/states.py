@@ -22,6 +22,7 @@ from registry.errors import BundleContractError, BundleError, PredictionError, S
 
 __all__ = [
     "CAUSES",
+    "CHAMPION_ERRORS",
     "OK",
     "Cause",
     "State",
@@ -227,6 +228,8 @@ _ROWS = (
     ),
 )
 CAUSES: dict[str, Cause] = {cause.name: cause for cause in _ROWS}
+CHAMPION_ERRORS = frozenset({"model_error", "no_quorum", UNKNOWN})
+"""Causes that are the champion's own errors: enough of them in a row throw the halt switch."""
 
 _REASONS = (
     (Reason.WARMUP, "warming_up"),

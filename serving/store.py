@@ -14,9 +14,8 @@ from sqlalchemy import Connection, Engine
 
 from serving.records import BarRecord, FeatureRow, PaperExit, PaperTrade, PositionCheck, PredictionRow, SignalRow
 
-__all__ = ["HEARTBEAT", "write_bars", "write_heartbeat"]
+__all__ = ["write_bars", "write_heartbeat"]
 
-HEARTBEAT = "worker"
 _ARRAYS = {"model_probabilities": "float8[]", "probabilities": "float8[]", "votes": "int[]"}
 _TYPES = {
     "bar_ms": "bigint",
@@ -47,7 +46,7 @@ _Row = (
 )
 
 
-def write_bars(engine: Engine, records: Sequence[BarRecord], *, heartbeat: str | None = HEARTBEAT) -> None:
+def write_bars(engine: Engine, records: Sequence[BarRecord], *, heartbeat: str | None) -> None:
     """Write these bars in one transaction, oldest first; with ``heartbeat`` the component's sign of life too."""
     if not records:
         return

@@ -21,15 +21,17 @@ from infra.sources.protocol import Kind
 from market.timeframe import Timeframe
 from serving.arming import armed_cause
 from serving.bar import Seat, serve_bar, silent_bar
-from serving.halt import is_halted
+from serving.halt import is_halted, resumed_at_ms
+from serving.kill_switch import throw_if_due
 from serving.ledger import Ledger
 from serving.lineup import Lineup, ServePlan, covered
 from serving.market_view import DECISION_DELAY_MS, MarketView
 from serving.progress import first_unserved, last_served
 from serving.recall import recall_state
 from serving.records import BarRecord
+from serving.shares import policy_of_share
 from serving.states import OK, cause_of_error, gravest
-from serving.store import HEARTBEAT, write_bars
+from serving.store import write_bars
 from serving.summary import ServeSummary, SummaryCount
 from serving.venue_rule import VenueRule, venue_cause
 
@@ -111,13 +113,14 @@ def serve_once(
     count = SummaryCount(timeframe_ms=timeframe.ms)
     with engine.connect() as connection:
         halted = is_halted(connection)
-        served_ms = last_served(connection, plan.model_name)
+        resumed_ms = resumed_at_ms(connection)
+        served_ms = last_served(connection, plan)
     marks = candle_watermarks(lake, plan.symbols, timeframe)
     due = _due(marks, timeframe, served_ms, now_ms=now_ms, max_catch_up=max_catch_up, grace_ms=grace_ms)
     count.passed_over = due.passed_over
     if due.first >= due.end:
         return count.summary()
-    seats = _take_seats(engine, lineup, plan, before_index=due.first)
+    seats = _take_seats(engine, lineup, plan, before_index=due.first, resumed_ms=resumed_ms)
     view, trouble = _open_view(lake, plan, due, now_ms)
     limit_ms = max_age_ms(Kind.CANDLES, timeframe=timeframe, max_age_bars=plan.max_age_bars)
     stale = [
@@ -135,8 +138,16 @@ def serve_once(
             record = silent_bar(lineup, plan, index=index, cause="halted" if halted else trouble)
         else:
             record = serve_bar(view, seats, lineup, plan, index=index, standing_cause=standing, stale=stale)
-        write_bars(engine, [record], heartbeat=HEARTBEAT)
+        write_bars(engine, [record], heartbeat=plan.component)
         count.add(record)
+        thrown = throw_if_due(
+            engine,
+            record,
+            model_name=plan.model_name,
+            timeframe_ms=timeframe.ms,
+            max_error_bars=plan.max_error_bars,
+        )
+        halted = halted or thrown is not None
     return count.summary()
 
 
@@ -144,11 +155,13 @@ def serve_forever(
     engine: Engine,
     lake: Lake,
     *,
-    plan: ServePlan,
+    plan_for: Callable[[Lineup], ServePlan],
+    timeframe: Timeframe,
     adopt: Callable[[Lineup | None], Lineup],
     stop: Event,
     settle_delay_ms: int,
     poll_s: float = 1.0,
+    pause: Callable[[float], object] | None = None,
     venue: VenueRule | None = None,
     on_bar: Callable[[ServeSummary], None] | None = None,
     on_error: Callable[[Exception, str], None] | None = None,
@@ -157,11 +170,11 @@ def serve_forever(
     """Serve each bar ``settle_delay_ms`` after its close until ``stop`` is set.
 
     ``adopt`` is asked before every round who serves, with what is loaded now; it must return at once when nothing has
-    changed. ``venue`` is the rule of the venue behind these markets. While the database is down nothing is said and
-    every round tries again; other errors are handed to ``on_error`` with their cause, and the bar is tried again in the
-    next round.
+    changed. ``plan_for`` says what to serve for it, asked when a bar is due. ``pause`` waits for news, at most the
+    ``poll_s`` seconds it is given; None only waits. ``venue`` is the rule of the venue behind these markets. While the
+    database is down nothing is said and every round tries again; other errors are handed to ``on_error`` with their
+    cause, and the bar is tried again in the next round.
     """
-    timeframe = Timeframe(plan.contract.timeframe_ms)
     lineup: Lineup | None = None
     done = -1
     while not stop.is_set():
@@ -170,6 +183,10 @@ def serve_forever(
         try:
             lineup = adopt(lineup)
             if newest > done:
+                plan = plan_for(lineup)
+                if not plan.symbols:  # a share that is empty now
+                    done = newest
+                    continue
                 summary = serve_once(engine, lake, lineup, plan=plan, now_ms=now_ms, venue=venue)
                 if summary.last_index is not None:
                     done = summary.last_index
@@ -178,10 +195,12 @@ def serve_forever(
         except (InfraError, SQLAlchemyError, OSError) as error:
             if on_error is not None:
                 on_error(error, cause_of_error(error))
-        stop.wait(poll_s)
+        (pause or stop.wait)(poll_s)
 
 
-def _take_seats(engine: Engine, lineup: Lineup, plan: ServePlan, *, before_index: int) -> list[Seat]:
+def _take_seats(
+    engine: Engine, lineup: Lineup, plan: ServePlan, *, before_index: int, resumed_ms: int | None = None
+) -> list[Seat]:
     seats = []
     with engine.connect() as connection:
         for role, one in lineup.seats():
@@ -191,12 +210,22 @@ def _take_seats(engine: Engine, lineup: Lineup, plan: ServePlan, *, before_index
                 spec=one.bundle.label_spec,
                 timeframe=Timeframe(plan.contract.timeframe_ms),
             )
-            state = recall_state(connection, ledger, one.bundle.policy, plan.symbols, before_index=before_index)
+            policy = policy_of_share(one.bundle.policy, plan.shares)
+            state = recall_state(
+                connection,
+                ledger,
+                policy,
+                plan.symbols,
+                before_index=before_index,
+                resumed_ms=resumed_ms,
+                of=plan.share_of_bundle(one.bundle),
+            )
             seats.append(
                 Seat(
                     role=role,
                     version=one.version,
                     bundle=one.bundle,
+                    policy=policy,
                     state=state,
                     ledger=ledger,
                     covered=covered(one.bundle, plan.symbols),

@@ -31,6 +31,7 @@ def upgrade() -> None:
         "COMMENT ON TABLE paper_trades IS 'Paper positions, each with the prediction and the features behind it; "
         "side 1 long, -1 short; size is what was said of book_size; results are fractions of notional'"
     )
+    op.execute("CREATE INDEX signals_model_name_bar_ms_ix ON signals (model_name, bar_ms)")
     op.execute("""
 CREATE TABLE position_checks (
     bundle_hash TEXT NOT NULL,
@@ -51,6 +52,7 @@ CREATE TABLE position_checks (
 def downgrade() -> None:
     """Forget what was taken and not said."""
     op.execute("DROP TABLE position_checks")
+    op.execute("DROP INDEX signals_model_name_bar_ms_ix")
     op.execute(
         "ALTER TABLE paper_trades DROP CONSTRAINT paper_trades_features_fkey, "
         "DROP CONSTRAINT paper_trades_prediction_fkey, DROP COLUMN settled_ms, DROP COLUMN correlation, "
