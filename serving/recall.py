@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, select, true
+from sqlalchemy import Connection, Row, and_, select, true
 
 from infra.tables import paper_trades, predictions
 from registry.policy import DecisionPolicy
@@ -97,15 +97,12 @@ def _recent_actions(
     of: Sequence[str] | None,
 ) -> Any:
     """The last actions in the order they were considered: by bar, then confidence, then symbol."""
+    t, p = paper_trades.c, predictions.c
     rows = connection.execute(
-        select(predictions.c.bar_ms, predictions.c.confidence, predictions.c.symbol, predictions.c.action)
-        .where(
-            predictions.c.bundle_hash == bundle_hash,
-            predictions.c.bar_ms < before_ms,
-            predictions.c.action != 0,
-            true() if of is None else predictions.c.symbol.in_(of),
-        )
-        .order_by(predictions.c.bar_ms.desc())
+        select(t.bar_ms, p.confidence, t.symbol, p.action)
+        .join(predictions, and_(p.bundle_hash == t.bundle_hash, p.symbol == t.symbol, p.bar_ms == t.bar_ms))
+        .where(t.bundle_hash == bundle_hash, t.bar_ms < before_ms, true() if of is None else t.symbol.in_(of))
+        .order_by(t.bar_ms.desc())
         .limit(policy.supervisor_window + policy.max_positions)
     ).all()
     ordered = sorted(rows, key=lambda row: (row.bar_ms, -row.confidence, row_of.get(row.symbol, len(row_of))))

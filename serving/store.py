@@ -46,7 +46,7 @@ _Row = (
 )
 
 
-def write_bars(engine: Engine, records: Sequence[BarRecord], *, heartbeat: str | None) -> None:
+def write_bars(engine: Engine, records: Sequence[BarRecord], *, heartbeat: str | None = None) -> None:
     """Write these bars in one transaction, oldest first; with ``heartbeat`` the component's sign of life too."""
     if not records:
         return
