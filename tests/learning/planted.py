@@ -84,12 +84,12 @@ def _history(symbol: str, rng: np.random.Generator, bars: int, edge: float) -> S
     )
     ahead = np.concatenate((np.cumsum(steps), np.full(12, np.cumsum(steps)[-1])))
     future = (ahead[12:] - ahead[:-12]) / (0.002 * np.sqrt(12.0))
-    values = rng.normal(size=(bars, len(NAMES))).astype(np.float32)
+    values = np.zeros((bars, len(NAMES)), dtype=np.float32)
+    values[:, : -len(STILL)] = rng.normal(size=(bars, len(NAMES) - len(STILL)))
     values[:, 0] = edge * future + rng.normal(size=bars)
     values[:, 2] = 0.0025
     values[:, 3] = 1.0
     values[:, 4] = 0.002
     values[::7, 6] = np.nan
-    values[:, -len(STILL) :] = 0.0
     block = FeatureBlock(symbol=symbol, first_index=FIRST, values=values, reason=np.zeros(bars, dtype=np.uint16))
     return SymbolHistory(symbol=symbol, features=block, path=path)

@@ -110,7 +110,7 @@ def test_no_valid_row_is_refused():
 def test_features_of_another_contract_are_refused():
     """A column more or less would be read as another feature."""
     history = planted_histories(bars=30, symbols=1)[0]
-    with pytest.raises(PanelError, match="9 feature columns, the contract names 8"):
+    with pytest.raises(PanelError, match="12 feature columns, the contract names 11"):
         build_panel([history], contract=replace(CONTRACT, names=NAMES[:-1]), spec=SPEC)
 
 
