@@ -35,6 +35,8 @@ NEVER_GUARDED = GuardRule(  # these models know nothing, so any guard would end 
     reduced_drawdown=1.0,
     paused_drawdown=1.0,
 )
+LABELS = BarrierSpec(horizon_bars=12, profit=2.0, stop=2.0)
+POLICY = DecisionPolicy(thresholds=(0.35, 0.35), horizon_bars=12, max_positions=2, guard=NEVER_GUARDED)
 FIRST_INDEX = 10_044 * BLOCK - 288
 DAYS = 9
 TRAIN_END = FIRST_INDEX + 6 * 288
@@ -48,6 +50,8 @@ class SmallMarket:
     lake: Lake
     contract: FeatureContract
     symbols: tuple[str, ...] = SYMBOLS
+    first_index: int = FIRST_INDEX
+    train_end: int = TRAIN_END
 
 
 def small_contract() -> FeatureContract:
@@ -89,7 +93,12 @@ def training_inputs(market: SmallMarket) -> list[BarInputs]:
     """Kernel inputs of the training days, one per symbol."""
     made = [
         batch_inputs(
-            market.lake, symbol, market.contract, first_index=FIRST_INDEX + WARMUP, end_index=TRAIN_END, as_of_ms=None
+            market.lake,
+            symbol,
+            market.contract,
+            first_index=market.first_index + WARMUP,
+            end_index=market.train_end,
+            as_of_ms=None,
         )
         for symbol in market.symbols
     ]
@@ -97,7 +106,14 @@ def training_inputs(market: SmallMarket) -> list[BarInputs]:
 
 
 def small_bundle(
-    market: SmallMarket, directory: Path, *, seed: int, events: EventRule | None = None, **facts: object
+    market: SmallMarket,
+    directory: Path,
+    *,
+    seed: int,
+    events: EventRule | None = None,
+    policy: DecisionPolicy = POLICY,
+    label_spec: BarrierSpec = LABELS,
+    **facts: object,
 ) -> LoadedBundle:
     """Train, seal and load a bundle of one model of each kind; ``facts`` replace the usual ones."""
     inputs = training_inputs(market)
@@ -108,11 +124,11 @@ def small_bundle(
     weights = np.array([0.4, 0.35, 0.25])
     parts = BundleParts(
         contract=market.contract,
-        label_spec=BarrierSpec(horizon_bars=12, profit=2.0, stop=2.0),
+        label_spec=label_spec,
         scaler=scaler,
         models=models,
         weights=weights,
-        policy=DecisionPolicy(thresholds=(0.35, 0.35), horizon_bars=12, max_positions=2, guard=NEVER_GUARDED),
+        policy=policy,
         reference=reference_distributions(X, ensemble_mean(predict_all(predictors, X), weights)),
         golden=make_golden(inputs, contract=market.contract, predictors=predictors),
         facts={
@@ -120,8 +136,8 @@ def small_bundle(
             "snapshot_id": "s" * 40,
             "symbols": list(market.symbols),
             "timeframe": TIMEFRAME.name,
-            "train_start_ms": TIMEFRAME.open_time(FIRST_INDEX),
-            "train_end_ms": TIMEFRAME.open_time(TRAIN_END),
+            "train_start_ms": TIMEFRAME.open_time(market.first_index),
+            "train_end_ms": TIMEFRAME.open_time(market.train_end),
             "seed": seed,
             "synthetic": True,
             "trial_count": 1,
