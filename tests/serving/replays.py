@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from sqlalchemy import Engine, select
 
+from infra.lake import Lake
 from infra.tables import feature_rows, paper_trades, position_checks, predictions, signals
 from registry.load import LoadedBundle
 from serving.lineup import Lineup, ServedBundle, ServePlan
@@ -53,3 +54,20 @@ def empty(engine: Engine) -> None:
     with engine.begin() as connection:
         for table in (position_checks, paper_trades, feature_rows, predictions, signals):
             connection.execute(table.delete())
+
+
+class CutLake(Lake):
+    """The real lake, as it was before later bars were collected."""
+
+    def __init__(self, lake: Lake, last_index: int) -> None:
+        super().__init__(lake.root)
+        self._last = last_index
+
+    def watermark(self, symbol, timeframe):
+        """The newest bar collected so far."""
+        return timeframe.open_time(self._last)
+
+
+def until(market: SmallMarket, last_index: int) -> Lake:
+    """The lake of a market as far as it was collected at the close of this bar."""
+    return CutLake(market.lake, last_index)

@@ -13,7 +13,7 @@ from serving.lineup import Lineup
 from serving.states import State, state_of
 from serving.worker import serve_forever, serve_once
 from tests.fakes.small_market import SYMBOLS, TIMEFRAME, TRAIN_END, SmallMarket, copy_stamps
-from tests.serving.replays import lineup_of, plan_for, said
+from tests.serving.replays import lineup_of, plan_for, said, until
 
 AT = TRAIN_END + 20
 
@@ -25,7 +25,7 @@ def once(engine, market, lineup, *, now_ms: int, lake: Lake | None = None, **opt
 def test_the_newest_closed_bar_is_served_once(engine, market, bundles):
     """Right after a close that bar is decided; asking again serves nothing; the heartbeat tells."""
     now = TIMEFRAME.close_time(AT) + 7_000
-    view = _until(market, AT)
+    view = until(market, AT)
     first = once(engine, market, lineup_of(bundles), now_ms=now, lake=view)
     assert (first.bars, first.last_index, first.reasons) == (1, AT, {"ok": 3})
     assert once(engine, market, lineup_of(bundles), now_ms=now + 1000, lake=view).bars == 0
@@ -34,27 +34,11 @@ def test_the_newest_closed_bar_is_served_once(engine, market, bundles):
         assert set(connection.scalars(select(feature_rows.c.known_at_ms))) == {now}
 
 
-class _CutLake(Lake):
-    """The real lake, as it was before later bars were collected."""
-
-    def __init__(self, lake: Lake, last_index: int) -> None:
-        super().__init__(lake.root)
-        self._last = last_index
-
-    def watermark(self, symbol, timeframe):
-        """The newest bar collected so far."""
-        return timeframe.open_time(self._last)
-
-
-def _until(market: SmallMarket, last_index: int) -> Lake:
-    return _CutLake(market.lake, last_index)
-
-
 def test_missed_bars_are_caught_up_and_stale_ones_are_flat(engine, market, bundles):
     """After six bars of silence all six are recorded; only those within ``max_age_bars`` may speak."""
     lineup = lineup_of(bundles)
-    once(engine, market, lineup, now_ms=TIMEFRAME.close_time(AT) + 7_000, lake=_until(market, AT))
-    caught = once(engine, market, lineup, now_ms=TIMEFRAME.close_time(AT + 6) + 7_000, lake=_until(market, AT + 6))
+    once(engine, market, lineup, now_ms=TIMEFRAME.close_time(AT) + 7_000, lake=until(market, AT))
+    caught = once(engine, market, lineup, now_ms=TIMEFRAME.close_time(AT + 6) + 7_000, lake=until(market, AT + 6))
     assert caught.bars == 6
     reasons = {row.bar_ms // TIMEFRAME.ms - AT: row.reason for row in said(engine)}
     assert reasons == {0: "ok", 1: "stale_data", 2: "stale_data", 3: "stale_data", 4: "stale_data", 5: "ok", 6: "ok"}
@@ -64,13 +48,13 @@ def test_missed_bars_are_caught_up_and_stale_ones_are_flat(engine, market, bundl
 def test_catching_up_has_a_limit_that_is_told(engine, market, bundles):
     """Bars beyond the limit are passed over and counted."""
     lineup = lineup_of(bundles)
-    once(engine, market, lineup, now_ms=TIMEFRAME.close_time(AT) + 7_000, lake=_until(market, AT))
+    once(engine, market, lineup, now_ms=TIMEFRAME.close_time(AT) + 7_000, lake=until(market, AT))
     late = once(
         engine,
         market,
         lineup,
         now_ms=TIMEFRAME.close_time(AT + 10) + 7_000,
-        lake=_until(market, AT + 10),
+        lake=until(market, AT + 10),
         max_catch_up=4,
     )
     assert (late.bars, late.passed_over, late.first_index) == (4, 6, AT + 7)
@@ -107,9 +91,9 @@ def test_the_halt_switch_blocks_and_releases(engine, market, bundles):
     """HALT while it is on, with predictions recorded; FULL again once it is off."""
     lineup = lineup_of(bundles)
     set_halt(engine, on=True, why="test", who="tester")
-    halted = once(engine, market, lineup, now_ms=TIMEFRAME.close_time(AT) + 7_000, lake=_until(market, AT))
+    halted = once(engine, market, lineup, now_ms=TIMEFRAME.close_time(AT) + 7_000, lake=until(market, AT))
     set_halt(engine, on=False, why="over", who="tester")
-    free = once(engine, market, lineup, now_ms=TIMEFRAME.close_time(AT + 1) + 7_000, lake=_until(market, AT + 1))
+    free = once(engine, market, lineup, now_ms=TIMEFRAME.close_time(AT + 1) + 7_000, lake=until(market, AT + 1))
     assert (halted.reasons, halted.predictions) == ({"halted": 3}, 6)
     assert {row.state for row in said(engine) if row.bar_ms == TIMEFRAME.open_time(AT)} == {State.HALT.name}
     assert free.reasons == {"ok": 3}
@@ -150,7 +134,7 @@ def test_for_ever_serves_each_close_and_survives_errors(engine, market, bundles)
 
     serve_forever(
         engine,
-        _until(market, AT),
+        until(market, AT),
         plan_for=lambda _: plan_for(market, run="live"),
         timeframe=TIMEFRAME,
         adopt=adopt,
