@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from infra.bell import ring
 from infra.bootstrap import App
 from infra.errors import SourceError
 from infra.fetched_windows import FetchedWindow, mark_many
@@ -133,8 +134,9 @@ class _Fetching:
         self._meter.page(request, rows=rows, share=done / max(of, 1))
 
     def mark(self) -> None:
-        """Write down what was answered for; the rows are in the lake by now."""
+        """Write down what was answered for, and wake who waits for it; the rows are in the lake by now."""
         mark_many(self._app.engine, self._answered)
+        ring(self._app.engine)
         self._answered.clear()
         self._marked_at = time.monotonic()
 

@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from infra.bootstrap import App
-from infra.locks import LockHeldError, exclusive
+from infra.locks import Lease, LockHeldError, exclusive
 from infra.tables import signals
+from serving.shares import lease_name, share_of
+from tasks.plan import timeframe_of
 from tests.tasks.conftest import TINY
 
 pytestmark = pytest.mark.integration
@@ -30,10 +32,10 @@ def worker(app: App) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     """Starts a worker of this home; none outlives the test."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*more: str) -> "subprocess.Popen[str]":
+    def start(*more: str, **settings: str) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
             [sys.executable, "-c", WORKER, str(app.settings.home), *more],
-            env=os.environ | TINY,
+            env=os.environ | TINY | settings,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -104,3 +106,37 @@ def test_one_that_stands_by_ends_when_it_is_told(app: App, worker: Callable[...,
         refused = worker()
         assert refused.wait(PATIENCE_S) != 0
         assert "another serving of" in refused.communicate()[1]
+
+
+def held(app: App, shares: int) -> set[int]:
+    """Which shares somebody serves now."""
+    found = set()
+    for share in range(shares):
+        lease = Lease.take(app.engine, lease_name(app.settings.registry.model_name, share, shares))
+        if lease is None:
+            found.add(share)
+        else:
+            lease.release()
+    return found
+
+
+def test_two_workers_share_the_symbols_and_one_takes_over_what_the_other_leaves(
+    app: App, worker: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    """Each serves its own symbols; after SIGKILL of one the other serves all, and no bar is said twice or left out."""
+    with app.engine.begin() as connection:
+        connection.execute(delete(signals))
+    two = {"LOCKSTEP_SERVING__SHARES": "2"}
+    assert {share_of(symbol, 2) for symbol in app.lake.symbols(timeframe_of(app.settings))} == {0, 1}
+    first, second = worker(**two), worker(**two)
+    wait_for(lambda: held(app, 2) == {0, 1}, first)
+    wait_for(lambda: bars(app) == 2, second)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    wait_for(lambda: held(app, 2) == {0, 1}, second)
+    with app.engine.connect() as connection:
+        rows = connection.execute(select(signals.c.symbol, signals.c.bar_ms)).all()
+    assert len(rows) == len(set(rows))
+    assert {row.symbol for row in rows} == set(app.lake.symbols(timeframe_of(app.settings)))
+    second.terminate()
+    assert second.wait(PATIENCE_S) == 0
