@@ -26,7 +26,7 @@ from serving.ledger import Ledger, close_ended
 from serving.lineup import Lineup, ServePlan, coverage_cause, lineup_cause
 from serving.market_view import BarView, MarketView
 from serving.records import BarRecord, FeatureRow, PaperExit, PaperTrade, PredictionRow, SignalRow
-from serving.states import OK, State, cause_of_error, gravest, state_of
+from serving.states import OK, UNKNOWN, State, cause_of_error, gravest, kind_of, state_of
 
 __all__ = ["Seat", "serve_bar", "silent_bar"]
 
@@ -84,6 +84,7 @@ def serve_bar(
     opened: list[PaperTrade] = []
     closed: list[PaperExit] = []
     errors: dict[str, str] = {}
+    unforeseen = dict(bar.unforeseen)
     champion: _Said | None = None
     for seat in seats:
         ended = seat.ledger.settle(index, path_at)
@@ -94,6 +95,8 @@ def serve_bar(
         except Exception as error:  # noqa: BLE001  fail closed: a bundle's trouble is that bundle's cause
             cause = cause_of_error(error)
             errors[seat.bundle.hash] = "model_error" if state_of(cause) < State.FLAT else cause
+            if cause == UNKNOWN:
+                unforeseen[seat.bundle.hash] = kind_of(error)
             continue
         predictions += _prediction_rows(seat, said, bar, plan)
         opened += _open_trades(seat, said, bar, plan)
@@ -109,15 +112,22 @@ def serve_bar(
         signals=_signals(bar, lineup, plan, champion, causes),
         opened=tuple(opened),
         closed=tuple(closed),
-        detail=_detail(bar, plan, champion, causes, errors),
+        detail=_detail(bar, plan, champion, causes, errors) | ({"unforeseen": unforeseen} if unforeseen else {}),
     )
 
 
-def silent_bar(lineup: Lineup, plan: ServePlan, *, index: int, cause: str) -> BarRecord:
-    """A bar of which nothing can be seen: one signal per symbol with the cause, and nothing else."""
+def silent_bar(lineup: Lineup, plan: ServePlan, *, index: int, cause: str, kind: str | None = None) -> BarRecord:
+    """A bar of which nothing can be seen: one signal per symbol with the cause, and nothing else.
+
+    ``kind`` is that of an error nobody foresaw.
+    """
     bar_ms = index * plan.contract.timeframe_ms
-    signals = tuple(_signal(lineup, plan, symbol, bar_ms, cause, {"cause": cause}) for symbol in plan.symbols)
-    return BarRecord(bar_ms=bar_ms, signals=signals, detail={"bar_ms": bar_ms, "run": plan.run, "cause": cause})
+    steps = {"cause": cause} if kind is None else {"cause": cause, "error": kind}
+    signals = tuple(_signal(lineup, plan, symbol, bar_ms, cause, steps) for symbol in plan.symbols)
+    detail: dict[str, object] = {"bar_ms": bar_ms, "run": plan.run, "cause": cause}
+    if kind is not None:
+        detail["unforeseen"] = {"bar": kind}
+    return BarRecord(bar_ms=bar_ms, signals=signals, detail=detail)
 
 
 def _judge(seat: Seat, bar: BarView, plan: ServePlan) -> _Said:
@@ -245,7 +255,7 @@ def _signals(
             continue
         steps["step"] = Step(champion.decided.step[s]).name
         steps["share"] = float(champion.decided.share[s])
-        if rule is not None and rule.mode == "meta" and causes[s] == OK:
+        if rule is not None and rule.mode == "meta" and state_of(causes[s]) == State.FULL:
             votes = rule.primary.votes(bar.features[[s]], plan.contract.names)[0].tolist()
             steps["primary"] = dict(zip(rule.primary.versions, votes, strict=True))
         action, confidence, size = (column[s] for column in _columns(champion.decided))

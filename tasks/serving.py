@@ -10,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 
 from infra.bootstrap import App, open_app
 from infra.locks import exclusive
+from infra.settings_groups import ServingSettings
 from market.errors import LockstepError
 from market.timeframe import as_utc
 from serving.ledger import open_symbols
@@ -92,7 +93,17 @@ def serve_plan(app: App, symbols: tuple[str, ...], *, run: str) -> ServePlan:
         max_age_bars=app.settings.serving.max_age_bars,
         max_model_age_days=app.settings.serving.max_model_age_days,
         arming_needed=run == "live" and app.settings.serving.mode == "live",
+        frozen_bars=app.settings.serving.frozen_bars,
+        constant_predictions=app.settings.serving.constant_predictions,
+        max_decision_ms=int(app.settings.serving.max_decision_s * 1000),
+        drift_block_hours=_drift_block_hours(app.settings.serving, run=run),
     )
+
+
+def _drift_block_hours(s: ServingSettings, *, run: str) -> int | None:
+    """How long critical drift blocks; None where it does not: in a replay, or by setting."""
+    wanted = s.drift_block == "always" or (s.drift_block == "live" and s.mode == "live")
+    return s.drift_block_hours if wanted and run == "live" else None
 
 
 def served_symbols(app: App, lineup: Lineup, in_use: tuple[str, ...]) -> tuple[str, ...]:
