@@ -108,7 +108,7 @@ def test_a_bundle_that_is_only_absent_is_tried_again(engine, cache, market, bund
 
 
 def test_two_rows_that_claim_the_same_place_stop_signals_until_a_person_decides(engine, cache, market, bundles):
-    """What serves goes on predicting under HALT, a fresh process loads the newest, and the next promotion settles it."""
+    """What serves goes on predicting, a fresh process loads the newest, both in HALT; the next promotion settles it."""
     deploy(engine, bundles[0].hash, 1)
     good = look(engine, cache, market, None)
     forked = {"bundle_hash": bundles[1].hash, "version": 2, "previous_hash": None}
