@@ -1,8 +1,8 @@
 """Did this fail because a disk is full?
 
 A full disk passes by itself once somebody frees space, and nothing is broken: it deserves its own name. The kernel
-tells it by ENOSPC, EDQUOT, or EFBIG where a limit was set; PostgreSQL by class 53100, or, where it has no class for what
-the kernel said, by its hint. Either may be the reason behind an error of ours.
+tells it by ENOSPC, EDQUOT, or EFBIG where a limit was set; PostgreSQL by class 53100, or, where it has no class for
+what the kernel said, by its hint. Either may be the reason behind an error of ours.
 
     >>> is_disk_full(OSError(errno.ENOSPC, "No space left on device")), is_disk_full(OSError(errno.EACCES, "no"))
     (True, False)

@@ -42,8 +42,10 @@ def look_at_registry(
         adopt_alias(engine, store, cache, model_name=model_name, serving_mode=serving_mode)
         note_challenger(engine, store)
         two = disputed(engine, model_name) or _same_number_other_bundle(engine, store, model_name)
-        note = _champion_in_mlflow(engine, store, cache, model_name)
-        found = RegistryLook(cause="two_champions", detail=two) if two else RegistryLook(note=note)
+        if two:
+            found = RegistryLook(cause="two_champions", detail=two)
+        else:
+            found = RegistryLook(note=_champion_in_mlflow(engine, store, cache, model_name))
     except StoreError as error:
         found = RegistryLook(cause="registry_down", detail=str(error))
     except (PromotionError, BundleError) as error:
@@ -63,8 +65,8 @@ def _champion_in_mlflow(engine: Engine, store: ModelStore, cache: BundleCache, m
     if champion is None:
         return ""
     here = champion.bundle_hash in cache.hashes()
-    version = champion.version if store.has_version(champion.version) else None
-    version = version or store.find_version_by_hash(champion.bundle_hash)
+    holds = store.bundle_of(champion.version) == champion.bundle_hash
+    version = champion.version if holds else store.find_version_by_hash(champion.bundle_hash)
     if version is not None:
         if not here:
             fetch_version(store, cache, version, champion.bundle_hash)

@@ -36,6 +36,11 @@ class OutputRing:
         self._kept = np.array([tuple(one) for one in outputs], dtype=np.float64).reshape(-1, 3)[-size:]
         self._size = size
 
+    @property
+    def outputs(self) -> Floats:
+        """``(n, 3) float64``, oldest first."""
+        return self._kept
+
     def add(self, rows: Iterable[PredictionRow]) -> None:
         """Remember what was served at one bar."""
         new = np.array([row.probabilities for row in rows], dtype=np.float64).reshape(-1, 3)

@@ -23,7 +23,7 @@ from tasks.progress import report
 from tasks.symbols import symbols_in_use
 from tasks.windows import current_window
 
-__all__ = ["replay_stretch", "serve_latest", "serve_plan", "served_symbols"]
+__all__ = ["drift_block_hours", "replay_stretch", "serve_latest", "serve_plan", "served_symbols"]
 
 
 @task(cache_policy=NO_CACHE)
@@ -96,11 +96,11 @@ def serve_plan(app: App, symbols: tuple[str, ...], *, run: str) -> ServePlan:
         frozen_bars=app.settings.serving.frozen_bars,
         constant_predictions=app.settings.serving.constant_predictions,
         max_decision_ms=int(app.settings.serving.max_decision_s * 1000),
-        drift_block_hours=_drift_block_hours(app.settings.serving, run=run),
+        drift_block_hours=drift_block_hours(app.settings.serving, run=run),
     )
 
 
-def _drift_block_hours(s: ServingSettings, *, run: str) -> int | None:
+def drift_block_hours(s: ServingSettings, *, run: str) -> int | None:
     """How long critical drift blocks; None where it does not: in a replay, or by setting."""
     wanted = s.drift_block == "always" or (s.drift_block == "live" and s.mode == "live")
     return s.drift_block_hours if wanted and run == "live" else None

@@ -338,7 +338,11 @@ def test_a_trailing_stop_follows_only_bars_that_are_over():
     below = trade(path([FLAT, rise, (104, 104, 101, 103), FLAT, FLAT, FLAT]), spec)
     gapped = trade(path([FLAT, rise, (101, 104, 101, 103), FLAT, FLAT, FLAT]), spec)
     too_low = trade(path([FLAT, (100, 102.9, 100, 102), (102, 102, 100.5, 101), FLAT, FLAT, FLAT]), spec)
-    assert (below.barrier[0, 0], below.gross[0, 0], below.exit_index[0, 0]) == (Barrier.TRAIL, pytest.approx(0.02), 1002)
+    assert (below.barrier[0, 0], below.gross[0, 0], below.exit_index[0, 0]) == (
+        Barrier.TRAIL,
+        pytest.approx(0.02),
+        1002,
+    )
     assert (gapped.barrier[0, 0], gapped.gross[0, 0]) == (Barrier.TRAIL, pytest.approx(0.01))
     assert too_low.barrier[0, 0] == Barrier.TIME
 

@@ -26,6 +26,7 @@ from serving.lineup import Lineup, ServedBundle, ServePlan
 from serving.venue_rule import VenueRule
 from serving.worker import serve_forever
 from tests.fakes.small_market import SYMBOLS, TIMEFRAME, TRAIN_END, SmallMarket
+from tests.serving.replays import plan_for
 
 AT = TRAIN_END + 20
 """The bar that is served before anything is broken."""
@@ -153,6 +154,35 @@ class Stand:
             query = query.where(signals.c.bar_ms == TIMEFRAME.open_time(index))
         with self.engine.connect() as connection:
             return list(connection.execute(query))
+
+
+def made_stand(
+    engine: Engine,
+    template: Path,
+    market: SmallMarket,
+    bundles: tuple[LoadedBundle, ...],
+    bundle_dirs: dict[str, Path],
+    where: Path,
+) -> Stand:
+    """A worker on an empty database that has served the bar ``AT``, all well."""
+    cache = BundleCache(where / "bundles")
+    for bundle_hash, source in bundle_dirs.items():
+        cache.put(source, bundle_hash)
+    made = Stand(
+        engine=engine,
+        market=market,
+        lake=Lake(shutil.copytree(template, where / "lake")),
+        cache=cache,
+        bundles=bundles,
+        bundle_dirs=bundle_dirs,
+        scratch=where,
+        plan=plan_for(market, run="live"),
+        running=market.contract,
+    )
+    made.deploy(bundles[0].hash)
+    made.serve(AT)
+    assert [row.reason for row in made.said()] == ["ok"] * 3
+    return made
 
 
 class _Worn:

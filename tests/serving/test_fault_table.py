@@ -1,23 +1,18 @@
 """Every row of the fail-closed table, walked: the fault is made, said, healed, and serving is whole again by itself."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
 
 from infra.database import open_database
-from infra.lake import Lake
 from infra.settings import load_settings
 from infra.tables import METADATA
-from registry.cache import BundleCache
 from serving.states import CAUSES, State, state_of
-from tests.fakes.small_market import SYMBOLS, TIMEFRAME, SmallMarket, copy_stamps
+from tests.fakes.small_market import SYMBOLS, TIMEFRAME
 from tests.serving.fault_injections import INJECTIONS, Seen
-from tests.serving.fault_stand import AT, Stand
-from tests.serving.replays import plan_for
+from tests.serving.fault_stand import AT, Stand, made_stand
 
 
 @pytest.fixture(scope="module")
@@ -27,41 +22,13 @@ def own_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         yield opened
 
 
-@pytest.fixture(scope="module")
-def template(market: SmallMarket, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake with the bars up to ``AT``; what is known later is in it and not seen before."""
-    lake = Lake(tmp_path_factory.mktemp("template") / "lake")
-    for symbol in SYMBOLS:
-        end_ms = TIMEFRAME.open_time(AT + 1)
-        lake.append_candles(market.lake.candles(symbol, TIMEFRAME, end_ms=end_ms), source="synthetic")
-        copy_stamps(market.lake, lake, symbol)
-    return Path(lake.root)
-
-
 @pytest.fixture
 def stand(own_engine, template, market, bundles, bundle_dirs, tmp_path) -> Stand:
     """A worker that has served one bar, all well."""
     names = ", ".join(table.name for table in METADATA.sorted_tables)
     with own_engine.begin() as connection:
         connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
-    cache = BundleCache(tmp_path / "bundles")
-    for bundle_hash, where in bundle_dirs.items():
-        cache.put(where, bundle_hash)
-    made = Stand(
-        engine=own_engine,
-        market=market,
-        lake=Lake(shutil.copytree(template, tmp_path / "lake")),
-        cache=cache,
-        bundles=bundles,
-        bundle_dirs=bundle_dirs,
-        scratch=tmp_path,
-        plan=plan_for(market, run="live"),
-        running=market.contract,
-    )
-    made.deploy(bundles[0].hash)
-    made.serve(AT)
-    assert [row.reason for row in made.said()] == ["ok"] * 3
-    return made
+    return made_stand(own_engine, template, market, bundles, bundle_dirs, tmp_path)
 
 
 @pytest.mark.parametrize("cause", CAUSES)
