@@ -15,10 +15,10 @@ __all__ = ["silent_by_error", "unforeseen_error"]
 
 
 def silent_by_error(lineup: Lineup, plan: ServePlan, *, index: int, standing: str, error: Exception) -> BarRecord:
-    """The bar that this error stopped; ``standing`` is a cause that held anyway, and counts where it is graver."""
+    """The bar that this error stopped; what is wrong anyway (``standing``, the lineup) counts where it is graver."""
     cause = cause_of_error(error)
     kind = kind_of(error) if cause == UNKNOWN else None
-    return silent_bar(lineup, plan, index=index, cause=gravest((standing, cause)), kind=kind)
+    return silent_bar(lineup, plan, index=index, cause=gravest((cause, standing, lineup.cause)), kind=kind)
 
 
 def unforeseen_error(summary: ServeSummary) -> UnforeseenError:

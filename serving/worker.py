@@ -109,6 +109,7 @@ def serve_once(
     grace_ms: int = DECISION_DELAY_MS,
     venue: VenueRule | None = None,
     clock_ms: Callable[[], int] = _wall_clock_ms,
+    began_ms: int | None = None,
 ) -> ServeSummary:
     """Serve every bar that closed since the last served one, as known at ``now_ms``.
 
@@ -116,9 +117,9 @@ def serve_once(
     ``max_catch_up`` bars are caught up, older ones are passed over. Bars decided more than ``plan.max_age_bars`` bars
     after their close are FLAT ``stale_data``, and so is a symbol whose newest stored bar is that old. ``venue`` is the
     rule of the venue behind these markets; None where there is none. ``clock_ms`` only measures how long a decision
-    took. A bar stopped by an error nobody foresaw is recorded as that and ends the round.
+    took, the first one since ``began_ms`` on that clock (None: since this call). A bar stopped by an error nobody foresaw is recorded as that and ends the round.
     """
-    began_ms = clock_ms()
+    began_ms = clock_ms() if began_ms is None else began_ms
     plan.check(lineup)
     timeframe = Timeframe(plan.contract.timeframe_ms)
     count = SummaryCount(timeframe_ms=timeframe.ms)
@@ -144,7 +145,7 @@ def serve_once(
         standing = gravest(("halted" if halted else OK, due.cause, asked, allowed, "stale_data" if late else OK))
         error: Exception | None = None
         if isinstance(seen, Exception):
-            record = silent_by_error(lineup, plan, index=index, standing="halted" if halted else OK, error=seen)
+            record = silent_by_error(lineup, plan, index=index, standing=standing, error=seen)
         else:
             try:
                 record = serve_bar(seen.view, seats, lineup, plan, index=index, standing_cause=standing, stale=stale)
@@ -192,7 +193,8 @@ def serve_forever(
         try:
             lineup = adopt(lineup)
             if newest > done:
-                summary = serve_once(engine, lake, lineup, plan=plan, now_ms=now_ms, venue=venue, clock_ms=clock_ms)
+                clock = {"now_ms": now_ms, "began_ms": now_ms}
+                summary = serve_once(engine, lake, lineup, plan=plan, venue=venue, clock_ms=clock_ms, **clock)
                 if summary.last_index is not None:
                     done = summary.last_index
                     if on_bar is not None:
