@@ -117,8 +117,7 @@ FEATURES: tuple[FeatureDefinition, ...] = (
         ("efficiency_ratio_48", "|C-C_48|/SUM48|C-C_1|; flat: 0", 49, "0..1", 0, 1, "Kaufman 1995"),
         (
             "trend_regime",
-            "1 if adx > 25, C > EMA50 and C/C_10 - 1 > sqrt(10) STD288(r), -1 mirrored, else 0; left only for one that"
-            " held 3 bars",
+            "1 if adx > 25, C > EMA50, C/C_10 - 1 > sqrt(10) STD288(r); -1 mirrored; else 0; left for one held 3 bars",
             0,
             "-1, 0 or 1",
             -1,
@@ -165,7 +164,7 @@ FEATURES: tuple[FeatureDefinition, ...] = (
         ("drawdown_288", "C/max288 H - 1", 288, "fraction", -1, 0, "definition"),
         (
             "wild_regime",
-            "1 if atr_ratio > 2 else 0; left only for one that held 3 bars",
+            "1 if atr_ratio > 2 else 0; left for one held 3 bars",
             0,
             "0 or 1",
             0,

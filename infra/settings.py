@@ -1,7 +1,7 @@
 """Where does each setting come from, and what if it is wrong?
 
 Built once at start and handed down; nothing here is global. Highest first: what the command line gives, the environment
-(``LOCKSTEP_<GROUP>__<NAME>``), ``<home>/lockstep.toml``, the defaults in ``settings_groups.py``. An unknown name,
+(``LOCKSTEP_<GROUP>__<NAME>``), ``<home>/lockstep.toml``, the defaults in the groups. An unknown name,
 wherever it is written, is refused with the nearest known one; nothing is ever guessed. An empty environment variable
 counts as not set.
 
@@ -29,11 +29,11 @@ from pydantic_settings import (
 )
 
 from infra.errors import SettingsError
+from infra.settings_decision import DecisionSettings, GuardSettings, RegimeSettings
 from infra.settings_file import SETTINGS_FILE, read_settings_file, write_settings_file
 from infra.settings_groups import (
     DatabaseSettings,
     DataSettings,
-    DecisionSettings,
     EnsembleSettings,
     EventSettings,
     ExecutionSettings,
@@ -85,6 +85,8 @@ class Settings(BaseSettings):
     ensemble: EnsembleSettings = EnsembleSettings()
     execution: ExecutionSettings = ExecutionSettings()
     decision: DecisionSettings = DecisionSettings()
+    regime: RegimeSettings = RegimeSettings()
+    guard: GuardSettings = GuardSettings()
     gates: GateSettings = GateSettings()
     shadow: ShadowSettings = ShadowSettings()
     serving: ServingSettings = ServingSettings()

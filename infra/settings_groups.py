@@ -20,7 +20,6 @@ from market.timeframe import Timeframe
 __all__ = [
     "DataSettings",
     "DatabaseSettings",
-    "DecisionSettings",
     "EnsembleSettings",
     "EventSettings",
     "ExecutionSettings",
@@ -337,43 +336,6 @@ class EnsembleSettings(SettingsGroup):
     )
 
 
-class DecisionSettings(SettingsGroup):
-    """The decision policy sealed into the next bundle; thresholds are learnt and the horizon is the label's."""
-
-    consensus_share: float = Field(default=0.60, ge=0, le=1, description="Share of healthy weight an action needs")
-    strong_share: float = Field(default=0.75, ge=0, le=1, description="Share that counts as strong consensus")
-    unanimous_multiplier: float = Field(default=1.2, ge=0, le=10, description="Confidence multiple, all agree")
-    strong_multiplier: float = Field(default=1.1, ge=0, le=10, description="Confidence multiple, strong consensus")
-    split_multiplier: float = Field(default=0.8, ge=0, le=10, description="Confidence multiple, bare consensus")
-    confidence_cap: float = Field(default=1.0, ge=0, le=1, description="Most confidence a decision reports")
-    min_healthy: int = Field(default=2, ge=1, le=100, description="Models that must be healthy for any action")
-    volatility_limit: float = Field(default=0.05, gt=0, le=1, description="Daily volatility (fraction) called high")
-    volatility_confidence: float = Field(default=0.70, ge=0, le=1, description="Confidence needed when it is high")
-    supervisor_window: int = Field(default=50, ge=1, le=10_000, description="Last actions the supervisor watches")
-    supervisor_min: int = Field(default=20, ge=1, le=10_000, description="Actions before the supervisor judges")
-    supervisor_share: float = Field(default=0.70, ge=0, le=1, description="Share of one side that blocks that side")
-    max_positions: int = Field(default=5, ge=1, le=1000, description="Open positions at once")
-    max_exposure: float = Field(default=1.0, gt=0, le=2, description="Sum of open sizes, as a fraction of equity")
-    size_base: float = Field(
-        default=0.02, gt=0, le=1, description="Size at full confidence and target volatility, fraction"
-    )
-    size_cap: float = Field(default=0.10, gt=0, le=0.5, description="Largest size of one position, fraction of equity")
-    volatility_target: float = Field(
-        default=0.01, gt=0, le=1, description="Daily volatility (fraction) size is scaled to"
-    )
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        for low, high in (
-            ("consensus_share", "strong_share"),
-            ("supervisor_min", "supervisor_window"),
-            ("size_base", "size_cap"),
-        ):
-            if getattr(self, low) > getattr(self, high):
-                raise ValueError(f"{low} must not exceed {high}")
-        return self
-
-
 class GateSettings(SettingsGroup):
     """What a challenger must show; a profile sets every threshold, a value given here replaces the profile's."""
 
@@ -435,6 +397,15 @@ class ServingSettings(SettingsGroup):
     )
     drift_block_hours: int = Field(
         default=48, ge=1, le=8760, description="Age in hours beyond which a verdict of drift blocks no more"
+    )
+    max_error_bars: int = Field(
+        default=10, ge=1, le=10_000, description="Bars in a row on which the champion fails before the worker halts"
+    )
+    shares: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Parts the symbols are cut into, for as many workers; each has an equal part of the limits",
     )
 
 

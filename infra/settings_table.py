@@ -27,7 +27,7 @@ _KINDS: dict[object, str] = {
 
 _INTRODUCTION = f"""# Settings
 
-<!-- Generated from infra/settings_groups.py by `python -m infra.settings_table`; a test keeps the two equal. -->
+<!-- Generated from the groups of infra/settings.py by `python -m infra.settings_table`; a test keeps the two equal. -->
 
 Each value is taken from the first of these that has it: the command line, the environment, `{SETTINGS_FILE}` in the
 home, the default below. In the environment `training.folds` is `{ENV_PREFIX}TRAINING__FOLDS`; in the file it is

@@ -20,6 +20,7 @@ from sqlalchemy import (
     DateTime,
     Double,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
@@ -49,6 +50,7 @@ __all__ = [
     "outcomes",
     "paper_trades",
     "parity_runs",
+    "position_checks",
     "predictions",
     "probe",
     "signals",
@@ -336,6 +338,7 @@ signals = Table(
     _column("steps", JSONB),
     _at("decided_at"),
     UniqueConstraint("model_name", "symbol", "bar_ms"),
+    Index(None, "model_name", "bar_ms"),
     comment="What was said to the outside at each bar, or why nothing was",
 )
 
@@ -345,18 +348,46 @@ paper_trades = Table(
     _key("bundle_hash"),
     _key("symbol"),
     _key("bar_ms", BigInteger),
+    _column("contract", Text),
     _column("label_spec", Text),
     _column("side", SmallInteger),
     _column("size", Double),
+    _column("book_size", Double),
+    _column("correlation", Double),
     _column("atr_fraction", Double),
     _column("vol_ratio", Double),
     _column("entry_ms", BigInteger),
     _null("exit_ms", BigInteger),
+    _null("settled_ms", BigInteger),
     _null("net", Double),
     _null("gross", Double),
     _null("funding", Double),
     _null("barrier", SmallInteger),
-    comment="Paper positions; side 1 long, -1 short; results are fractions of notional",
+    ForeignKeyConstraint(
+        ["bundle_hash", "symbol", "bar_ms"],
+        ["predictions.bundle_hash", "predictions.symbol", "predictions.bar_ms"],
+        name="paper_trades_prediction_fkey",
+    ),
+    ForeignKeyConstraint(
+        ["contract", "symbol", "bar_ms"],
+        ["feature_rows.contract", "feature_rows.symbol", "feature_rows.bar_ms"],
+        name="paper_trades_features_fkey",
+    ),
+    comment="Paper positions, each with the prediction and the features behind it; side 1 long, -1 short; size is what"
+    " was said of book_size; results are fractions of notional",
+)
+
+position_checks = Table(
+    "position_checks",
+    METADATA,
+    _key("bundle_hash"),
+    _key("symbol"),
+    _key("bar_ms", BigInteger),
+    _key("at_ms", BigInteger),
+    _column("verdict", Text),
+    _null("probabilities", ARRAY(Double)),
+    _null("gross", Double),
+    comment="What the models said of each open paper position at each later bar; recorded, never acted upon",
 )
 
 outcomes = Table(

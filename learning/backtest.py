@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from learning.panel import Panel
 from market.candles import Floats, Ints
-from registry.policy import Action, DecisionPolicy
+from registry.policy import DecisionPolicy
 from serving.decision import HistoryDecisions, decide_history
+from serving.market_facts import MarketFacts
 
 __all__ = [
     "DenseMarket",
@@ -33,15 +34,16 @@ __all__ = [
 class DenseMarket:
     """Panel rows laid out as ``T`` consecutive bars by ``S`` symbols.
 
-    ``row (T, S) int64`` is the panel row of a cell, -1 where there is none; ``eligible (T, S)``; ``volatility
-    (T, S)`` NaN where not eligible; ``exit_index (T, S, 2)``.
+    ``row (T, S) int64`` is the panel row of a cell, -1 where there is none; ``eligible (T, S)``; ``facts`` NaN or
+    unknown where not eligible; ``exit_index`` and ``net`` ``(T, S, 2)``.
     """
 
     first_index: int
     row: Ints
     eligible: NDArray[np.bool_]
-    volatility: Floats
+    facts: MarketFacts
     exit_index: Ints
+    net: Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -88,13 +90,17 @@ def dense_market(panel: Panel, rows: Ints, *, first_index: int, end_index: int) 
     at = (panel.bar_index[rows] - first_index, panel.symbol_id[rows])
     row = np.full(shape, -1, dtype=np.int64)
     row[at] = rows
-    volatility = np.full(shape, np.nan)
-    volatility[at] = panel.volatility[rows]
     exit_index = np.full((*shape, 2), -1, dtype=np.int64)
     exit_index[at] = panel.exit_index[rows]
-    return DenseMarket(
-        first_index=first_index, row=row, eligible=row >= 0, volatility=volatility, exit_index=exit_index
+    net = np.full((*shape, 2), np.nan)
+    net[at] = panel.net[rows]
+    facts = MarketFacts(
+        volatility=np.full(shape, np.nan), regime=np.zeros(shape, np.int8), correlation=np.full(shape, np.nan)
     )
+    facts.volatility[at] = panel.volatility[rows]
+    facts.regime[at] = panel.regime[rows]
+    facts.correlation[at] = panel.correlation[rows]
+    return DenseMarket(first_index=first_index, row=row, eligible=row >= 0, facts=facts, exit_index=exit_index, net=net)
 
 
 def dense_probabilities(market: DenseMarket, rows: Ints, probabilities: Floats) -> Floats:
@@ -113,14 +119,15 @@ def decide(policy: DecisionPolicy, weights: Floats, market: DenseMarket, probabi
         first_index=market.first_index,
         probabilities=probabilities,
         eligible=market.eligible,
-        volatility=market.volatility,
+        facts=market.facts,
         exit_index=market.exit_index,
+        net=market.net,
     )
 
 
 def trades_of(decisions: HistoryDecisions, market: DenseMarket, panel: Panel) -> TradeTable:
-    """The trades that these decisions opened."""
-    acted = decisions.action != Action.HOLD
+    """The trades that were said; what the guard or a loss limit kept back is in the book alone."""
+    acted = decisions.size > 0.0
     return trades_at(
         panel,
         market.row[acted],

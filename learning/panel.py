@@ -9,7 +9,6 @@ other rows stay for what is held over them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from market.barriers import Barrier, BarrierSpec, PricePath, TradeOutcomes, simu
 from market.candles import Floats, Ints
 from market.label_rule import label_classes
 from market.timeframe import Timeframe
+from serving.market_facts import MarketFacts, facts_of_rows
 
 __all__ = ["Panel", "SymbolHistory", "build_panel", "known_by"]
 
@@ -50,7 +50,8 @@ class Panel:
     ``y (N,) int8`` an ``Action`` or -1. ``net``, ``gross``, ``funding`` ``(N, 2) float64`` (long, short; fractions of
     the entry notional, NaN unresolved), ``exit_index (N, 2) int64`` (-1 unresolved), ``barrier (N, 2) int8``;
     ``label_end (N,) int64`` is the last bar the label looks at. ``atr_fraction``, ``vol_ratio`` and ``volatility``
-    (daily, a fraction) ``(N,) float64`` were known at the decision. ``close`` and ``carry`` (funding a long of one
+    (daily, a fraction) ``(N,) float64``, ``regime (N,) int8`` and ``correlation (N,) float64`` (``MarketFacts``) were
+    known at the decision. ``close`` and ``carry`` (funding a long of one
     coin has paid since its history began, in quote units; NaN from the first unknown settlement on) ``(N,)``.
     ``sides (N, 2) bool`` are the sides that ``events`` allows at a row: none where it is no event.
     """
@@ -71,6 +72,8 @@ class Panel:
     atr_fraction: Floats
     vol_ratio: Floats
     volatility: Floats
+    regime: Bytes
+    correlation: Floats
     close: Floats
     carry: Floats
     sides: Sides
@@ -93,7 +96,7 @@ class _Rows:
     bar_index: Ints
     atr_fraction: Floats
     vol_ratio: Floats
-    volatility: Floats
+    facts: MarketFacts
     close: Floats
     carry: Floats
     outcomes: TradeOutcomes
@@ -129,6 +132,9 @@ def build_panel(
     def column(name: str) -> Floats:
         return np.concatenate([getattr(part, name) for part in parts])[order]
 
+    def fact(name: str) -> Floats:
+        return np.concatenate([getattr(part.facts, name) for part in parts])[order]
+
     return Panel(
         events=rule,
         symbols=tuple(history.symbol for history in histories),
@@ -144,7 +150,9 @@ def build_panel(
         label_end=label_ends(outcomes, bar_index[order], horizon_bars=spec.horizon_bars, sides=allowed),
         atr_fraction=column("atr_fraction"),
         vol_ratio=column("vol_ratio"),
-        volatility=column("volatility"),
+        volatility=fact("volatility"),
+        regime=np.concatenate([part.facts.regime for part in parts])[order],
+        correlation=fact("correlation"),
         close=column("close"),
         carry=column("carry"),
         sides=allowed & rule.sampled(X, bar_index[order], contract.names)[:, None],
@@ -160,17 +168,17 @@ def _rows(history: SymbolHistory, contract: FeatureContract, spec: BarrierSpec) 
     inside = (bar_index >= path.first_index) & (bar_index < path.first_index + path.close.size)
     at, bar_index = at[inside], bar_index[inside]
     row = bar_index - path.first_index
-    atr_fraction, vol_ratio, per_bar = (
-        block.values[at, contract.index_of(name)].astype(np.float64)
-        for name in ("atr_pct", "atr_ratio", "realized_vol_288")
+    atr_fraction, vol_ratio = (
+        block.values[at, contract.index_of(name)].astype(np.float64) for name in ("atr_pct", "atr_ratio")
     )
+    bars_per_day = Timeframe(contract.timeframe_ms).bars_per_day
     carry = np.cumsum(np.where(path.funding_known, path.funding_paid * path.open, np.nan))
     return _Rows(
         at=at,
         bar_index=bar_index,
         atr_fraction=atr_fraction,
         vol_ratio=vol_ratio,
-        volatility=per_bar * sqrt(Timeframe(contract.timeframe_ms).bars_per_day),
+        facts=facts_of_rows(block.values[at], contract.names, bars_per_day=bars_per_day),
         close=path.close[row],
         carry=carry[row],
         outcomes=simulate_trades(path, bar_index, atr_fraction=atr_fraction, vol_ratio=vol_ratio, spec=spec),

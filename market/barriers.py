@@ -1,15 +1,16 @@
 """When and at what price does a trade end, and what does it net?
 
 The one implementation of trade exits: labels, backtest, paper ledger and outcome resolution all call it.
-A decision at the close of bar t enters at the open of bar t+1. Profit and stop barriers lie at ATR multiples or
-fixed fractions of the entry price; the vertical barrier is the close of the horizon's last bar. Pessimistic where
-bars hide the order of events: both barriers inside one bar counts as the stop. A bar that opens beyond a barrier
-fills at that open. A trailing stop follows the best price of the bars that are over, never of the bar at hand. Net return = side * price change - fees on both notionals - slippage on both sides - funding
-signed by side (longs pay a positive rate). Funding is charged for every settlement after the entry bar's open up to
-the exit bar, on the notional at the settling bar's open. Unknown funding leaves the trade unresolved, never zero; only
-a market that has no funding on record at all may be charged an assumed cost, which both sides pay. A history that
-ends first, delisting included, leaves it unresolved too: nobody knows at which price it would have been closed.
-(Triple barrier: Lopez de Prado, Advances in Financial Machine Learning, ch. 3.)
+A decision at the close of bar t enters at the open of bar t+1. Profit and stop barriers lie at ATR multiples or fixed
+fractions of the entry price; the vertical barrier is the close of the horizon's last bar. Pessimistic where bars hide
+the order of events: both barriers inside one bar counts as the stop. A bar that opens beyond a barrier fills at that
+open. A trailing stop follows the best price of the bars that are over, never of the bar at hand. Net return = side *
+price change - fees on both notionals - slippage on both sides - funding signed by side (longs pay a positive rate).
+Funding is charged for every settlement after the entry bar's open up to the exit bar, on the notional at the settling
+bar's open. Unknown funding leaves the trade unresolved, never zero; only a market that has no funding on record at all
+may be charged an assumed cost, which both sides pay. A history that ends first, delisting included, leaves it
+unresolved too: nobody knows at which price it would have been closed. (Triple barrier: Lopez de Prado, Advances in
+Financial Machine Learning, ch. 3.)
 """
 
 from dataclasses import asdict, dataclass, field
@@ -98,13 +99,14 @@ class BarrierSpec:
     def widths(self, atr_fraction: Floats) -> Floats:
         """Distances as fractions of the entry price, ``(4, m)``: profit, stop, trail, trail_after; no ATR, none."""
         scale = atr_fraction if self.unit == "atr" else np.ones_like(atr_fraction)
-        return np.multiply.outer(np.array([self.profit, self.stop, self.trail, self.trail_after]), scale)
+        distances: Floats = np.multiply.outer(np.array([self.profit, self.stop, self.trail, self.trail_after]), scale)
+        return distances
 
 
 def _bad_spec(spec: BarrierSpec) -> LabelSpecError:
     return LabelSpecError(
-        f"barriers at profit {spec.profit:g} and stop {spec.stop:g} ({spec.unit}) over {spec.horizon_bars} bars, trailing "
-        f"{spec.trail:g} after {spec.trail_after:g}",
+        f"barriers at profit {spec.profit:g} and stop {spec.stop:g} ({spec.unit}) over {spec.horizon_bars} bars, "
+        f"trailing {spec.trail:g} after {spec.trail_after:g}",
         why="distances are positive ATR multiples or fractions of the price below 1, over at least one bar, and a stop "
         "that does not trail begins nowhere",
         remedy="correct labels.profit, labels.stop, labels.barrier_unit, labels.horizon_bars, labels.trail or "

@@ -25,7 +25,7 @@ from registry.bundle_parts import REQUIRED_FACTS, BundleParts, GoldenBars
 from registry.calibration import VectorScaling
 from registry.canonical import canonical_json, parse_json
 from registry.errors import BundleError
-from registry.policy import Action, DecisionPolicy
+from registry.policy import DECISION_FEATURES, Action, DecisionPolicy
 from registry.predictors import KINDS, ModelPart
 from registry.reference import ReferenceDistributions
 from registry.scaler import Scaler
@@ -133,15 +133,24 @@ def check_parts(parts: BundleParts) -> None:
     if parts.policy.horizon_bars != parts.label_spec.horizon_bars:
         theirs = f"{parts.policy.horizon_bars} and {parts.label_spec.horizon_bars} bars"
         raise _bad("policy.json", f"policy and labels have different horizons ({theirs})")
-    read = set(PRIMARY_FEATURES if parts.events.mode == "meta" else ())
-    read |= {CUSUM_FEATURE} if parts.events.sampling == "cusum" else set()
-    if not read <= set(parts.contract.names):
-        raise _bad("events.json", f"its rule reads {', '.join(sorted(read))}, which the contract does not have")
+    _check_names(parts)
     lacking = [name for name in REQUIRED_FACTS if name not in parts.facts]
     if lacking:
         raise _bad("facts.json", f"it does not state {', '.join(lacking)}")
     if not isinstance(parts.facts["synthetic"], bool):
         raise _bad("facts.json", "synthetic must be true or false")
+
+
+def _check_names(parts: BundleParts) -> None:
+    """Whatever is read by name must be in the contract."""
+    names = set(parts.contract.names)
+    read = set(PRIMARY_FEATURES if parts.events.mode == "meta" else ())
+    read |= {CUSUM_FEATURE} if parts.events.sampling == "cusum" else set()
+    if not read <= names:
+        raise _bad("events.json", f"its rule reads {', '.join(sorted(read))}, which the contract does not have")
+    lacking = sorted({*DECISION_FEATURES, "atr_pct", "atr_ratio"} - names)
+    if lacking:
+        raise _bad("policy.json", f"the decision reads {', '.join(lacking)}, which the contract does not have")
 
 
 def _describe(part: ModelPart, weight: float) -> dict[str, object]:

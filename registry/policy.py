@@ -3,17 +3,32 @@
 ``DecisionPolicy`` is data: it travels inside the bundle, so the thresholds a model was tested with are the
 thresholds it trades with. The rules that read it live in the serving room. Shares and confidences are in
 0..1, sizes are fractions of equity, volatility is the daily one (per-bar std of log returns over 288 bars times
-``sqrt(288)``, a fraction).
+``sqrt(bars_per_day)``, a fraction).
 """
 
 import json
-import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from enum import IntEnum
+from typing import Any
 
-from registry.errors import PolicyError
+from registry.policy_rules import GuardRule, RegimeRule, refuse, require_count, require_within
 
-__all__ = ["Action", "DecisionPolicy"]
+__all__ = ["DECISION_FEATURES", "SUPERVISOR_MODES", "Action", "DecisionPolicy"]
+
+DECISION_FEATURES = ("realized_vol_288", "trend_regime", "wild_regime", "ref_corr_288")
+"""What the decision reads of a feature row beside the models: daily volatility, both regimes, correlation."""
+
+SUPERVISOR_MODES = ("observe", "enforced")
+_COUNTS = {
+    "horizon_bars": 1,
+    "min_healthy": 1,
+    "supervisor_window": 1,
+    "supervisor_min": 1,
+    "max_positions": 1,
+    "max_correlated": 1,
+    "cooldown_bars": 0,
+    "bars_per_day": 1,
+}
 
 
 class Action(IntEnum):
@@ -33,9 +48,13 @@ class DecisionPolicy:
     the confidence, which ``confidence_cap`` bounds. With fewer than ``min_healthy`` models, or a daily volatility
     above ``volatility_limit`` and a confidence not above ``volatility_confidence``, there is no action. The supervisor
     looks at the last ``supervisor_window`` actions, from ``supervisor_min`` on, and blocks a side that holds more than
-    ``supervisor_share`` of them. Size = ``size_base`` x confidence x min(``volatility_target`` / volatility, 2), at
-    most ``size_cap``; at most ``max_positions`` positions and ``max_exposure`` of equity at once. A position lasts at
-    most ``horizon_bars``.
+    ``supervisor_share`` of them, unless ``supervisor_mode`` is only to observe. Size = ``size_base`` x confidence x
+    min(``volatility_target`` / volatility, 2) x ``regime``, at most ``size_cap``; at most ``max_positions`` positions
+    and ``max_exposure`` of equity at once, and none beside ``max_correlated`` open ones whose correlation with it, by
+    side, is estimated above ``correlation_limit``. A market rests ``cooldown_bars`` after a position. A position lasts
+    at most ``horizon_bars``; a day has ``bars_per_day``. What is said of it follows the ``guard``, stops for the UTC
+    day after losing ``daily_loss_limit`` of the equity it began with, and for good at a drawdown of
+    ``drawdown_limit``, until a person resumes.
     """
 
     thresholds: tuple[float, float]
@@ -52,30 +71,41 @@ class DecisionPolicy:
     supervisor_window: int = 50
     supervisor_min: int = 20
     supervisor_share: float = 0.70
+    supervisor_mode: str = "enforced"
     max_positions: int = 5
     max_exposure: float = 1.0
     size_base: float = 0.02
     size_cap: float = 0.10
     volatility_target: float = 0.01
+    max_correlated: int = 3
+    correlation_limit: float = 0.7
+    cooldown_bars: int = 0
+    daily_loss_limit: float = 0.05
+    drawdown_limit: float = 0.15
+    bars_per_day: int = 288
+    regime: RegimeRule = field(default_factory=RegimeRule)
+    guard: GuardRule = field(default_factory=GuardRule)
 
     def __post_init__(self) -> None:
         """Refuse numbers that no decision can be made with."""
         if len(self.thresholds) != 2:
-            raise _bad("thresholds", self.thresholds, "a pair (buy, sell)")
+            raise refuse("thresholds", self.thresholds, "a pair (buy, sell)")
         for value in self.thresholds:
-            _within("thresholds", value, 0.0, 1.0)
+            require_within("thresholds", value, 0.0, 1.0)
         for name in ("consensus_share", "strong_share", "confidence_cap", "volatility_confidence", "supervisor_share"):
-            _within(name, getattr(self, name), 0.0, 1.0)
+            require_within(name, getattr(self, name), 0.0, 1.0)
+        for name in ("daily_loss_limit", "drawdown_limit", "correlation_limit"):
+            require_within(name, getattr(self, name), 1e-6, 1.0)
         for name in ("unanimous_multiplier", "strong_multiplier", "split_multiplier", "max_exposure"):
-            _within(name, getattr(self, name), 0.0, 10.0)
+            require_within(name, getattr(self, name), 0.0, 10.0)
         for name in ("size_base", "size_cap", "volatility_target", "volatility_limit"):
-            _within(name, getattr(self, name), 0.0, 1.0)
-        for name in ("horizon_bars", "min_healthy", "supervisor_window", "supervisor_min", "max_positions"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise _bad(name, value, "a whole number of at least 1")
+            require_within(name, getattr(self, name), 0.0, 1.0)
+        for name, least in _COUNTS.items():
+            require_count(name, getattr(self, name), least)
+        if self.supervisor_mode not in SUPERVISOR_MODES:
+            raise refuse("supervisor_mode", self.supervisor_mode, f"one of {', '.join(SUPERVISOR_MODES)}")
         if self.supervisor_min > self.supervisor_window:
-            raise _bad("supervisor_min", self.supervisor_min, f"at most supervisor_window = {self.supervisor_window}")
+            raise refuse("supervisor_min", self.supervisor_min, f"at most supervisor_window = {self.supervisor_window}")
 
     def to_json(self) -> str:
         """All fields as one JSON object, sorted by name."""
@@ -84,25 +114,17 @@ class DecisionPolicy:
     @classmethod
     def from_json(cls, text: str) -> "DecisionPolicy":
         """Read what ``to_json`` wrote; an unknown or missing field is refused."""
-        found = json.loads(text)
-        names = {field.name for field in fields(cls)}
-        if not isinstance(found, dict) or set(found) != names:
-            odd = sorted(names.symmetric_difference(found)) if isinstance(found, dict) else text[:40]
-            raise _bad("fields", odd, "exactly the fields of a decision policy")
+        found = _exactly(cls, json.loads(text))
         found["thresholds"] = tuple(found["thresholds"])
+        found["regime"] = RegimeRule(**_exactly(RegimeRule, found["regime"]))
+        found["guard"] = GuardRule(**_exactly(GuardRule, found["guard"]))
         return cls(**found)
 
 
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise _bad(name, value, "a finite number")
-    if not low <= value <= high:
-        raise _bad(name, value, f"between {low:g} and {high:g}")
-
-
-def _bad(name: str, value: object, wanted: str) -> PolicyError:
-    return PolicyError(
-        f"decision policy: {name} = {value!r}",
-        why=f"it must be {wanted}",
-        remedy=f"correct decision.{name} in the settings, or seal the bundle again",
-    )
+def _exactly(kind: type[DecisionPolicy] | type[RegimeRule] | type[GuardRule], found: Any) -> dict[str, Any]:
+    """The fields of ``kind``, no more and no fewer."""
+    names = {one.name for one in fields(kind)}
+    if not isinstance(found, dict) or set(found) != names:
+        odd = sorted(names.symmetric_difference(found)) if isinstance(found, dict) else str(found)[:40]
+        raise refuse("fields", odd, f"exactly the fields of a {kind.__name__}")
+    return found

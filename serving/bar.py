@@ -7,7 +7,6 @@ decisions and paper trades of every bundle go on: a blocked system must be able 
 """
 
 import json
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -19,27 +18,29 @@ from features.reasons import describe
 from market.barriers import PricePath, Side
 from market.candles import Floats
 from registry.load import LoadedBundle
-from registry.policy import Action
+from registry.policy import Action, DecisionPolicy
 from registry.predictors import ensemble_mean
-from serving.decision import BarDecisions, DecisionState, Step, decide_bar, funnel, used_weights
-from serving.ledger import Ledger, close_ended
+from serving.decision import BarDecisions, Step, decide_bar, funnel, used_weights
+from serving.decision_state import DecisionState, guard_cause, guard_level
+from serving.ledger import Ledger, Sizes, close_ended
 from serving.lineup import Lineup, ServePlan, coverage_cause, lineup_cause
+from serving.market_facts import REGIMES, MarketFacts, facts_of_rows
 from serving.market_view import BarView, MarketView
-from serving.records import BarRecord, FeatureRow, PaperExit, PaperTrade, PredictionRow, SignalRow
+from serving.records import BarRecord, FeatureRow, PaperExit, PaperTrade, PositionCheck, PredictionRow, SignalRow
+from serving.reevaluation import check_positions
 from serving.states import OK, UNKNOWN, State, cause_of_error, gravest, kind_of, state_of
 
 __all__ = ["Seat", "serve_bar", "silent_bar"]
 
-_DAY_BARS = 288
-
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Seat:
-    """One bundle at work: its role, what its decision remembers, and its open paper trades."""
+    """One bundle at work: its role, its policy's share, what its decision remembers, and its open paper trades."""
 
     role: str
     version: int | None
     bundle: LoadedBundle
+    policy: DecisionPolicy
     state: DecisionState
     ledger: Ledger
     covered: NDArray[np.bool_]
@@ -47,11 +48,16 @@ class Seat:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Said:
-    """What one seat gave for one bar: ``probabilities (M, n, 3)`` of the ``rows (n,)``, and the decision."""
+    """What one seat gave for one bar: ``probabilities (M, n, 3)`` of the ``rows (n,)``, and the decision.
+
+    ``held`` are the symbols with an open position, and the ensemble's ``(3,)`` for each that could be predicted on.
+    """
 
     rows: NDArray[np.int64]
     probabilities: Floats
     decided: BarDecisions
+    facts: MarketFacts
+    held: Mapping[str, Floats]
 
 
 def serve_bar(
@@ -83,12 +89,14 @@ def serve_bar(
     predictions: list[PredictionRow] = []
     opened: list[PaperTrade] = []
     closed: list[PaperExit] = []
+    checks: list[PositionCheck] = []
     errors: dict[str, str] = {}
     unforeseen = dict(bar.unforeseen)
     champion: _Said | None = None
+    guard = OK
     for seat in seats:
         ended = seat.ledger.settle(index, path_at)
-        close_ended(seat.state, ended, row_of)
+        close_ended(seat.policy, seat.state, ended, row_of, index=index)
         closed += ended
         try:
             said = _judge(seat, bar, plan)
@@ -99,20 +107,26 @@ def serve_bar(
                 unforeseen[seat.bundle.hash] = kind_of(error)
             continue
         predictions += _prediction_rows(seat, said, bar, plan)
+        checks += check_positions(seat.policy, seat.ledger, index, said.held, path_at)
         opened += _open_trades(seat, said, bar, plan)
         if seat.role == "champion":
             champion = said
-    causes = _signal_causes(
-        bar, lineup, plan, champion=champion, errors=errors, standing_cause=standing_cause, stale=stale
-    )
+            guard = guard_cause(seat.policy, seat.state)
+    standing = gravest((standing_cause, guard))
+    causes = _signal_causes(bar, lineup, plan, champion=champion, errors=errors, standing_cause=standing, stale=stale)
+    verdicts = {one.symbol: one.verdict for one in checks if one.bundle_hash == _champion_hash(lineup)}
+    signals = _signals(bar, lineup, plan, champion, causes, verdicts)
     return BarRecord(
         bar_ms=view.timeframe.open_time(index),
         features=_feature_rows(bar, plan),
         predictions=tuple(predictions),
-        signals=_signals(bar, lineup, plan, champion, causes),
+        signals=signals,
         opened=tuple(opened),
         closed=tuple(closed),
-        detail=_detail(bar, plan, champion, causes, errors) | ({"unforeseen": unforeseen} if unforeseen else {}),
+        checks=tuple(checks),
+        detail=_detail(bar, plan, champion, causes, errors)
+        | _guards(seats)
+        | ({"unforeseen": unforeseen} if unforeseen else {}),
     )
 
 
@@ -131,27 +145,33 @@ def silent_bar(lineup: Lineup, plan: ServePlan, *, index: int, cause: str, kind:
 
 
 def _judge(seat: Seat, bar: BarView, plan: ServePlan) -> _Said:
+    bundle = seat.bundle
     eligible = seat.covered & np.array([cause == OK for cause in bar.causes])
     event = np.zeros(eligible.size, dtype=np.bool_)
     at = np.full(int(eligible.sum()), bar.index, dtype=np.int64)
-    event[eligible] = seat.bundle.sides(bar.features[eligible], at).any(axis=1)
-    rows = np.flatnonzero(event)
-    found = seat.bundle.predict_models(bar.features[rows])
-    p = np.full((len(plan.symbols), len(seat.bundle.model_names), 3), np.nan)
-    p[rows] = found.transpose(1, 0, 2)
-    per_bar = bar.features[:, plan.contract.index_of("realized_vol_288")].astype(np.float64)
+    event[eligible] = bundle.sides(bar.features[eligible], at).any(axis=1)
+    held = eligible & (seat.state.side != 0)
+    asked = np.flatnonzero(event | held)
+    found = bundle.predict_models(bar.features[asked])
+    p = np.full((len(plan.symbols), len(bundle.model_names), 3), np.nan)
+    p[asked] = found.transpose(1, 0, 2)
+    facts = facts_of_rows(bar.features, plan.contract.names, bars_per_day=seat.policy.bars_per_day)
+    mean = ensemble_mean(found, bundle.weights)
+    now = {plan.symbols[s]: mean[k] for k, s in enumerate(asked.tolist()) if held[s]}
     decided = decide_bar(
-        seat.bundle.policy,
-        seat.bundle.weights,
+        seat.policy,
+        bundle.weights,
         seat.state,
         bar_index=bar.index,
         probabilities=p,
-        healthy=np.ones(len(seat.bundle.model_names), dtype=np.bool_),
+        healthy=np.ones(len(bundle.model_names), dtype=np.bool_),
         eligible=eligible,
         event=event,
-        volatility=per_bar * math.sqrt(_DAY_BARS),
+        facts=facts,
     )
-    return _Said(rows=rows, probabilities=found, decided=decided)
+    return _Said(
+        rows=np.flatnonzero(event), probabilities=found[:, event[asked]], decided=decided, facts=facts, held=now
+    )
 
 
 def _feature_rows(bar: BarView, plan: ServePlan) -> tuple[FeatureRow, ...]:
@@ -173,7 +193,7 @@ def _feature_rows(bar: BarView, plan: ServePlan) -> tuple[FeatureRow, ...]:
 def _prediction_rows(seat: Seat, said: _Said, bar: BarView, plan: ServePlan) -> list[PredictionRow]:
     mean = ensemble_mean(said.probabilities, seat.bundle.weights)
     decided, bundle = said.decided, seat.bundle
-    used = used_weights(bundle.policy, bundle.weights, np.ones(bundle.weights.size, dtype=np.bool_)).tolist()
+    used = used_weights(seat.policy, bundle.weights, np.ones(bundle.weights.size, dtype=np.bool_)).tolist()
     made = []
     for k, s in enumerate(said.rows.tolist()):
         each = np.ascontiguousarray(said.probabilities[:, k, :])
@@ -193,11 +213,27 @@ def _prediction_rows(seat: Seat, said: _Said, bar: BarView, plan: ServePlan) -> 
                 action=action,
                 confidence=confidence,
                 size=size,
-                steps=_json({"step": Step(decided.step[s]).name, "share": float(decided.share[s]), "weights": used}),
+                steps=_json(_steps(seat, said, s) | {"weights": used}),
                 output_hash=sha256(each.tobytes() + np.array([action, confidence, size]).tobytes()).hexdigest()[:32],
             )
         )
     return made
+
+
+def _steps(seat: Seat, said: _Said, s: int) -> dict[str, object]:
+    """What each rule did to one symbol, and the guard's level."""
+    return _what_rules_did(said, s) | {"guard": guard_level(seat.state)}
+
+
+def _what_rules_did(said: _Said, s: int) -> dict[str, object]:
+    decided = said.decided
+    steps: dict[str, object] = {
+        "step": Step(decided.step[s]).name,
+        "share": float(decided.share[s]),
+        "regime": REGIMES[said.facts.regime[s]],
+        "book_size": float(decided.book_size[s]),
+    }
+    return steps | ({"supervisor": "one-sided"} if decided.one_sided[s] else {})
 
 
 def _open_trades(seat: Seat, said: _Said, bar: BarView, plan: ServePlan) -> list[PaperTrade]:
@@ -207,7 +243,11 @@ def _open_trades(seat: Seat, said: _Said, bar: BarView, plan: ServePlan) -> list
             plan.symbols[s],
             bar.index,
             side=Side.LONG if said.decided.action[s] == Action.BUY else Side.SHORT,
-            size=float(said.decided.size[s]),
+            sizes=Sizes(
+                book=float(said.decided.book_size[s]),
+                said=float(said.decided.size[s]),
+                correlation=float(said.facts.correlation[s]),
+            ),
             atr=float(bar.features[s, atr]),
             vol_ratio=float(bar.features[s, ratio]),
         )
@@ -241,7 +281,12 @@ def _signal_causes(
 
 
 def _signals(
-    bar: BarView, lineup: Lineup, plan: ServePlan, champion: _Said | None, causes: Sequence[str]
+    bar: BarView,
+    lineup: Lineup,
+    plan: ServePlan,
+    champion: _Said | None,
+    causes: Sequence[str],
+    verdicts: Mapping[str, str],
 ) -> tuple[SignalRow, ...]:
     bar_ms = bar.index * plan.contract.timeframe_ms
     rule = None if lineup.champion is None else lineup.champion.bundle.events
@@ -253,15 +298,20 @@ def _signals(
         if champion is None:
             rows.append(_signal(lineup, plan, symbol, bar_ms, causes[s], steps))
             continue
-        steps["step"] = Step(champion.decided.step[s]).name
-        steps["share"] = float(champion.decided.share[s])
+        steps |= _what_rules_did(champion, s)
+        if symbol in verdicts:
+            steps["position"] = verdicts[symbol]
         if rule is not None and rule.mode == "meta" and state_of(causes[s]) == State.FULL:
             votes = rule.primary.votes(bar.features[[s]], plan.contract.names)[0].tolist()
             steps["primary"] = dict(zip(rule.primary.versions, votes, strict=True))
         action, confidence, size = (column[s] for column in _columns(champion.decided))
-        said = (int(action), float(confidence), float(size)) if action else None
+        said = (int(action), float(confidence), float(size)) if size > 0.0 else None
         rows.append(_signal(lineup, plan, symbol, bar_ms, causes[s], steps, said))
     return tuple(rows)
+
+
+def _champion_hash(lineup: Lineup) -> str | None:
+    return None if lineup.champion is None else lineup.champion.bundle.hash
 
 
 def _columns(decided: BarDecisions) -> tuple[NDArray[np.int8], Floats, Floats]:
@@ -289,7 +339,7 @@ def _signal(
         action=action,
         confidence=confidence,
         size=size,
-        bundle_hash=None if lineup.champion is None else lineup.champion.bundle.hash,
+        bundle_hash=_champion_hash(lineup),
         version=None if lineup.champion is None else lineup.champion.version,
         run=plan.run,
         steps=_json(steps),
@@ -305,8 +355,24 @@ def _detail(
         "run": plan.run,
         "reasons": reasons,
         "funnel": {} if champion is None else funnel(champion.decided.step),
+        "outcomes": _outcomes(champion, causes),
         "errors": dict(errors),
     }
+
+
+def _outcomes(champion: _Said | None, causes: Sequence[str]) -> dict[str, int]:
+    """Where each symbol's way to a signal ended, once each: at a cause, at a rule, or SAID."""
+    found: dict[str, int] = {}
+    for s, cause in enumerate(causes):
+        step = None if champion is None else Step(champion.decided.step[s])
+        last = "SAID" if step is Step.TAKEN else cause if step is None else step.name
+        name = cause if state_of(cause) >= State.FLAT else last
+        found[name] = found.get(name, 0) + 1
+    return found
+
+
+def _guards(seats: Sequence[Seat]) -> dict[str, object]:
+    return {"guard": {seat.bundle.hash: guard_level(seat.state) for seat in seats}}
 
 
 def _json(value: Mapping[str, object]) -> str:

@@ -5,7 +5,7 @@ stuck, or it never learnt anything. Bundles are probed for this when they load (
 that were served are watched. Each bundle has a short memory of them, filled from PostgreSQL at the start of a run.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from sqlalchemy import Connection, select
@@ -52,14 +52,21 @@ class OutputRing:
 
 
 def recall_outputs(
-    connection: Connection, *, model_name: str, bundle_hash: str, before_ms: int, size: int
+    connection: Connection,
+    *,
+    model_name: str,
+    bundle_hash: str,
+    symbols: Sequence[str],
+    before_ms: int,
+    size: int,
 ) -> OutputRing:
-    """The ring as it was before the bar that opens at ``before_ms``."""
+    """The ring for these symbols as it was before the bar that opens at ``before_ms``."""
     rows = connection.scalars(
         select(predictions.c.probabilities)
         .where(
             predictions.c.model_name == model_name,
             predictions.c.bundle_hash == bundle_hash,
+            predictions.c.symbol.in_(symbols),
             predictions.c.bar_ms < before_ms,
         )
         .order_by(predictions.c.bar_ms.desc(), predictions.c.symbol)

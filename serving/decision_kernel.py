@@ -1,251 +1,66 @@
 """How does one bar of model probabilities become actions, in compiled code?
 
-The one implementation of the decision: serving calls it for one bar, the backtest loops it over a history, so
-the two cannot differ. Rules come as numbers (``Rules``), state as arrays that are changed in place. Every symbol
-leaves with exactly one ``step`` code: 0 where an action was taken, else the first rule that made it a HOLD.
-Comparisons of sums of weights and sizes allow for rounding (1e-12), because .25 + .25 + .10 is not .60 in binary.
+The one implementation of the decision: serving calls it for one bar, the backtest loops it over a history, so the two
+cannot differ. Rules come as numbers, state as arrays that are changed in place (``decision_numbers``). Every symbol
+leaves with exactly one ``step`` code: 0 where an action was taken and is said, else the first rule that kept it back.
+An action that the guard, the day's loss or the drawdown keeps back is taken in the book all the same.
 """
 
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["HELD_BY", "Decided", "PositionArrays", "Rules", "decide_bars", "decide_one_bar", "effective_weights"]
+from serving import decision_numbers as to
+from serving import vote_kernel
+from serving.guard_kernel import GuardArrays, begin_day, book_trade, said_share
+from serving.kernel_stamp import source_stamp
+from serving.limit_kernel import close_one, limit, one_sided, open_one, position_size, regime_share
+from serving.vote_kernel import agreement, cast_votes, finite
+
+__all__ = ["book_trades", "close_trade", "decide_bars", "decide_one_bar", "effective_weights"]
 
 _F = NDArray[np.float64]
 _I = NDArray[np.int64]
 _B = NDArray[np.int8]
 _BOOL = NDArray[np.bool_]
 
-_ROUNDING = 1e-12
-_BUY, _SELL = 1, 2
-EXCLUDED = -1
 
-# Codes written to ``step``; their meaning is told by serving.decision.Step, which is built from this table.
-HELD_BY = (
-    "TAKEN",
-    "NOT_ELIGIBLE",
-    "NO_QUORUM",
-    "NOT_FINITE",
-    "NO_VOTE",
-    "EVEN_SPLIT",
-    "NO_CONSENSUS",
-    "VOLATILITY",
-    "SUPERVISOR",
-    "POSITION_OPEN",
-    "MAX_POSITIONS",
-    "MAX_EXPOSURE",
-    "NO_EVENT",
-)
-_TAKEN, _NOT_ELIGIBLE, _NO_QUORUM, _NOT_FINITE, _NO_VOTE, _EVEN_SPLIT = 0, 1, 2, 3, 4, 5
-_NO_CONSENSUS, _VOLATILITY, _SUPERVISOR, _POSITION_OPEN, _MAX_POSITIONS, _MAX_EXPOSURE = 6, 7, 8, 9, 10, 11
+@njit()
+def _clear(out: to.Decided, s: int) -> None:
+    out.action[s] = 0
+    out.confidence[s] = np.nan
+    out.size[s] = 0.0
+    out.book_size[s] = 0.0
+    out.one_sided[s] = False
+    out.share[s] = 0.0
+    out.votes[s, :] = to.EXCLUDED
 
 
-class Rules(NamedTuple):
-    """The numbers of a decision policy, in the types the compiled code expects."""
-
-    buy: float
-    sell: float
-    consensus_share: float
-    strong_share: float
-    unanimous_multiplier: float
-    strong_multiplier: float
-    split_multiplier: float
-    confidence_cap: float
-    min_healthy: int
-    volatility_limit: float
-    volatility_confidence: float
-    supervisor_window: int
-    supervisor_min: int
-    supervisor_share: float
-    max_positions: int
-    max_exposure: float
-    size_base: float
-    size_cap: float
-    volatility_target: float
-    horizon_bars: int
-
-
-class PositionArrays(NamedTuple):
-    """What the decision remembers: open positions per symbol ``(S,)`` and the ring of recent actions ``(window,)``.
-
-    ``side`` is +1, -1 or 0 (flat); ``until`` the bar at whose close the position is over; ``ring_at`` ``(2,)`` holds
-    how many actions the ring has seen and where the next one goes.
-    """
-
-    until: _I
-    side: _B
-    size: _F
-    ring: _B
-    ring_at: _I
-
-
-class Decided(NamedTuple):
-    """Where one bar's result is written: ``votes (S, M)``, the others ``(S,)``."""
-
-    action: _B
-    confidence: _F
-    size: _F
-    votes: _B
-    share: _F
-    step: NDArray[np.int16]
-
-
-@njit(cache=True)
-def effective_weights(rules: Rules, weights: _F, healthy: _BOOL) -> _F:
-    """Weights over the healthy models ``(M,)``, sum 1; all zero where there is no quorum."""
-    used = np.zeros(weights.size)
-    total = 0.0
-    count = 0
-    for m in range(weights.size):
-        if healthy[m]:
-            total += weights[m]
-            count += 1
-    if count < rules.min_healthy or not total > 0.0:
-        return used
-    for m in range(weights.size):
-        if healthy[m]:
-            used[m] = weights[m] / total
-    return used
-
-
-@njit(cache=True)
-def _finite(p: _F, healthy: _BOOL, volatility: float) -> bool:
-    """Whether every number the decision will use exists and every probability is one."""
-    if not np.isfinite(volatility) or volatility < 0.0:
-        return False
-    for m in range(healthy.size):
-        if healthy[m]:
-            for c in range(3):
-                if not (p[m, c] >= 0.0 and p[m, c] <= 1.0):
-                    return False
-    return True
-
-
-@njit(cache=True)
-def _cast_votes(rules: Rules, p: _F, healthy: _BOOL, votes: _B) -> None:
-    for m in range(healthy.size):
-        votes[m] = EXCLUDED
-        if healthy[m]:
-            votes[m] = 0
-            if p[m, _BUY] > p[m, _SELL] and p[m, _BUY] >= rules.buy:
-                votes[m] = _BUY
-            elif p[m, _SELL] > p[m, _BUY] and p[m, _SELL] >= rules.sell:
-                votes[m] = _SELL
-
-
-@njit(cache=True)
-def _confidence(rules: Rules, p: _F, used: _F, votes: _B, action: int) -> float:
-    """Weighted mean probability of the action among its voters, raised or cut by how many they are."""
-    voters = 0
-    healthy = 0
-    share = 0.0
-    probability = 0.0
-    for m in range(votes.size):
-        if votes[m] >= 0:
-            healthy += 1
-        if votes[m] == action:
-            voters += 1
-            share += used[m]
-            probability += used[m] * p[m, action]
-    multiplier = rules.split_multiplier
-    if voters == healthy:
-        multiplier = rules.unanimous_multiplier
-    elif voters >= rules.strong_share * healthy - _ROUNDING:
-        multiplier = rules.strong_multiplier
-    return min(probability / share * multiplier, rules.confidence_cap)
-
-
-@njit(cache=True)
-def _agreement(rules: Rules, p: _F, used: _F, votes: _B) -> tuple[int, float, float, int]:
-    """(action, share of weight behind it, confidence, step) of one symbol's votes."""
-    shares = np.zeros(3)
-    for m in range(votes.size):
-        if votes[m] > 0:
-            shares[votes[m]] += used[m]
-    if shares[_BUY] == 0.0 and shares[_SELL] == 0.0:
-        return 0, 0.0, np.nan, _NO_VOTE
-    if abs(shares[_BUY] - shares[_SELL]) <= _ROUNDING:
-        return 0, shares[_BUY], np.nan, _EVEN_SPLIT
-    action = _BUY if shares[_BUY] > shares[_SELL] else _SELL
-    share = shares[action]
-    if share < rules.consensus_share - _ROUNDING:
-        return action, share, np.nan, _NO_CONSENSUS
-    return action, share, _confidence(rules, p, used, votes, action), _TAKEN
-
-
-@njit(cache=True)
-def _position_size(rules: Rules, confidence: float, volatility: float) -> float:
-    calm = 2.0
-    if volatility * calm > rules.volatility_target:
-        calm = rules.volatility_target / volatility
-    return min(rules.size_cap, rules.size_base * confidence * calm)
-
-
-@njit(cache=True)
-def _one_sided(rules: Rules, state: PositionArrays, action: int) -> bool:
-    """Whether the recent actions already lean so far to this side that it is blocked."""
-    n = min(state.ring_at[0], state.ring.size)
-    if n < rules.supervisor_min or n == 0:
-        return False
-    same = 0
-    for i in range(n):
-        if state.ring[i] == action:
-            same += 1
-    return bool(same > rules.supervisor_share * n + _ROUNDING)
-
-
-@njit(cache=True)
-def _remember(state: PositionArrays, action: int) -> None:
-    state.ring[state.ring_at[1]] = action
-    state.ring_at[0] += 1
-    state.ring_at[1] = (state.ring_at[1] + 1) % state.ring.size
-
-
-@njit(cache=True)
-def _limit(rules: Rules, state: PositionArrays, s: int, action: int, load: tuple[int, float], size: float) -> int:
-    """The first rule that forbids this action now, or 0. ``load`` = (open positions, their sizes' sum)."""
-    if _one_sided(rules, state, action):
-        return _SUPERVISOR
-    if state.side[s] != 0:
-        return _POSITION_OPEN
-    if load[0] >= rules.max_positions:
-        return _MAX_POSITIONS
-    if load[1] + size > rules.max_exposure + _ROUNDING:
-        return _MAX_EXPOSURE
-    return _TAKEN
-
-
-@njit(cache=True)
-def _propose(
-    rules: Rules, used: _F, p: _F, healthy: _BOOL, eligible: _BOOL, volatility: _F, out: Decided, order: _I
-) -> int:
+@njit()
+def _propose(rules: to.Rules, used: _F, p: _F, healthy: _BOOL, facts: to.BarFacts, out: to.Decided, order: _I) -> int:
     """Vote per symbol; the candidates' rows go into ``order``, most confident first, ties by index."""
     quorum = used.sum() > 0.0
     n = 0
-    for s in range(eligible.size):
-        out.action[s] = 0
-        out.confidence[s] = np.nan
-        out.size[s] = 0.0
-        out.share[s] = 0.0
-        out.votes[s, :] = EXCLUDED
-        if not eligible[s]:
-            out.step[s] = _NOT_ELIGIBLE
+    for s in range(facts.eligible.size):
+        _clear(out, s)
+        if not facts.eligible[s]:
+            out.step[s] = to.NOT_ELIGIBLE
         elif not quorum:
-            out.step[s] = _NO_QUORUM
-        elif not _finite(p[s], healthy, volatility[s]):
-            out.step[s] = _NOT_FINITE
+            out.step[s] = to.NO_QUORUM
+        elif not finite(p[s], healthy, facts.volatility[s], facts.correlation[s]):
+            out.step[s] = to.NOT_FINITE
         else:
-            _cast_votes(rules, p[s], healthy, out.votes[s])
-            action, share, confidence, step = _agreement(rules, p[s], used, out.votes[s])
+            cast_votes(rules, p[s], healthy, out.votes[s])
+            action, share, confidence, step = agreement(rules, p[s], used, out.votes[s])
             out.share[s] = share
             out.confidence[s] = confidence
-            if step == _TAKEN and volatility[s] > rules.volatility_limit and confidence <= rules.volatility_confidence:
-                step = _VOLATILITY
+            wild = facts.volatility[s] > rules.volatility_limit
+            if step == to.TAKEN and wild and confidence <= rules.volatility_confidence:
+                step = to.VOLATILITY
             out.step[s] = step
-            if step == _TAKEN:
+            if step == to.TAKEN:
                 out.action[s] = action
                 at = n
                 while at > 0 and out.confidence[order[at - 1]] < confidence:
@@ -256,68 +71,141 @@ def _propose(
     return n
 
 
-@njit(cache=True)
-def decide_one_bar(
-    rules: Rules,
+@njit()
+def _decide(
+    rules: to.Rules,
     used: _F,
-    state: PositionArrays,
+    state: to.PositionArrays,
+    guard: GuardArrays,
     bar: int,
     p: _F,
     healthy: _BOOL,
-    eligible: _BOOL,
-    volatility: _F,
-    out: Decided,
+    facts: to.BarFacts,
+    out: to.Decided,
 ) -> None:
-    """Decide all symbols of one bar; ``used (M,)`` are the effective weights, ``p (S, M, 3)``."""
+    begin_day(rules.guard, guard, bar)
     count = 0
     exposure = 0.0
-    for s in range(eligible.size):
+    for s in range(facts.eligible.size):
         if state.side[s] != 0 and state.until[s] <= bar:
-            state.side[s] = 0
-            state.size[s] = 0.0
-            state.until[s] = -1
+            close_one(rules, state, guard, bar, s, np.nan)
         if state.side[s] != 0:
             count += 1
             exposure += state.size[s]
-    order = np.empty(eligible.size, dtype=np.int64)
-    for k in range(_propose(rules, used, p, healthy, eligible, volatility, out, order)):
+    order = np.empty(facts.eligible.size, dtype=np.int64)
+    for k in range(_propose(rules, used, p, healthy, facts, out, order)):
         s = order[k]
         action = out.action[s]
-        size = _position_size(rules, out.confidence[s], volatility[s])
-        step = _limit(rules, state, s, action, (count, exposure), size)
+        out.one_sided[s] = one_sided(rules, state, action)
+        share = regime_share(rules, facts.regime[s], action)
+        size = position_size(rules, out.confidence[s], facts.volatility[s], share)
+        step = limit(rules, state, bar, s, action, facts, (count, exposure, size))
         out.step[s] = step
-        if step != _TAKEN:
+        if step != to.TAKEN:
             out.action[s] = 0
             continue
-        out.size[s] = size
-        state.side[s] = 1 if action == _BUY else -1
-        state.size[s] = size
-        state.until[s] = bar + rules.horizon_bars
+        part, kept_back = said_share(
+            rules.guard, guard, out.confidence[s], rules.buy if action == to.BUY else rules.sell
+        )
+        if kept_back:
+            out.step[s] = to.KEPT_BACK + kept_back
+        out.book_size[s] = size
+        out.size[s] = size * part
+        state.correlation[s] = facts.correlation[s]
+        open_one(rules, state, bar, s, action, size, size * part)
         count += 1
         exposure += size
-        _remember(state, action)
 
 
-@njit(cache=True)
-def decide_bars(
-    rules: Rules,
-    weights: _F,
-    state: PositionArrays,
-    first_index: int,
-    p: _F,
-    eligible: _BOOL,
-    volatility: _F,
-    exit_index: _I,
-    out: Decided,
-) -> None:
-    """Decide ``T`` consecutive bars, all models healthy; ``p (T, S, M, 3)``, ``exit_index (T, S, 2)``."""
-    healthy = np.ones(weights.size, dtype=np.bool_)
-    used = effective_weights(rules, weights, healthy)
-    for t in range(eligible.shape[0]):
-        row = Decided(out.action[t], out.confidence[t], out.size[t], out.votes[t], out.share[t], out.step[t])
-        decide_one_bar(rules, used, state, first_index + t, p[t], healthy, eligible[t], volatility[t], row)
-        for s in range(eligible.shape[1]):
-            if out.action[t, s] != 0:
-                known = exit_index[t, s, out.action[t, s] - 1]
-                if known >= 0:
-                    state.until[s] = known
+def _bound_to(stamp: int) -> Any:
+    """Compile for these sources: numba's cache looks at one file and at what a function closes over."""
+
+    @njit(cache=True)
+    def decide_one_bar(
+        rules: to.Rules,
+        used: _F,
+        state: to.PositionArrays,
+        guard: GuardArrays,
+        bar: int,
+        p: _F,
+        healthy: _BOOL,
+        facts: to.BarFacts,
+        out: to.Decided,
+    ) -> None:
+        """Decide all symbols of one bar; ``used (M,)`` are the effective weights, ``p (S, M, 3)``."""
+        if stamp != 0:
+            _decide(rules, used, state, guard, bar, p, healthy, facts, out)
+
+    @njit(cache=True)
+    def decide_bars(
+        rules: to.Rules,
+        weights: _F,
+        state: to.PositionArrays,
+        guard: GuardArrays,
+        first_index: int,
+        p: _F,
+        facts: to.BarFacts,
+        exit_index: _I,
+        net: _F,
+        out: to.Decided,
+    ) -> None:
+        """Decide ``T`` consecutive bars, all models healthy; ``p (T, S, M, 3)``, ``exit_index`` and ``net (T, S, 2)``.
+
+        A trade's net is read only at the close of its exit bar.
+        """
+        if stamp == 0:
+            return
+        healthy = np.ones(weights.size, dtype=np.bool_)
+        used = vote_kernel.effective_weights(rules, weights, healthy)
+        results = np.full(facts.eligible.shape[1], np.nan)
+        for t in range(facts.eligible.shape[0]):
+            bar = first_index + t
+            for s in range(results.size):
+                if state.side[s] != 0 and state.until[s] <= bar:
+                    close_one(rules, state, guard, bar, s, results[s])
+            row = to.Decided(
+                out.action[t],
+                out.confidence[t],
+                out.size[t],
+                out.book_size[t],
+                out.one_sided[t],
+                out.votes[t],
+                out.share[t],
+                out.step[t],
+            )
+            seen = to.BarFacts(facts.eligible[t], facts.volatility[t], facts.regime[t], facts.correlation[t])
+            _decide(rules, used, state, guard, bar, p[t], healthy, seen, row)
+            for s in range(results.size):
+                if out.action[t, s] != 0:
+                    column = out.action[t, s] - 1
+                    results[s] = np.nan
+                    if exit_index[t, s, column] >= 0:
+                        state.until[s] = exit_index[t, s, column]
+                        results[s] = net[t, s, column]
+
+    @njit(cache=True)
+    def effective_weights(rules: to.Rules, weights: _F, healthy: _BOOL) -> _F:
+        """See ``vote_kernel.effective_weights``."""
+        if stamp == 0:
+            return np.zeros(weights.size)
+        return vote_kernel.effective_weights(rules, weights, healthy)
+
+    @njit(cache=True)
+    def close_trade(
+        rules: to.Rules, state: to.PositionArrays, guard: GuardArrays, bar: int, s: int, net: float
+    ) -> None:
+        """See ``close_one``."""
+        if stamp != 0:
+            close_one(rules, state, guard, bar, s, net)
+
+    @njit(cache=True)
+    def book_trades(rules: to.Rules, guard: GuardArrays, bars: _I, book: _F, said: _F) -> None:
+        """Take earlier closed trades ``(k,)`` into the record, in the order in which they ended."""
+        for k in range(bars.size):
+            if stamp != 0:
+                book_trade(rules.guard, guard, bars[k], book[k], said[k])
+
+    return decide_one_bar, decide_bars, close_trade, book_trades, effective_weights
+
+
+decide_one_bar, decide_bars, close_trade, book_trades, effective_weights = _bound_to(source_stamp())

@@ -66,6 +66,7 @@ def open_guards(
                 connection,
                 model_name=plan.model_name,
                 bundle_hash=champion,
+                symbols=plan.symbols,
                 before_ms=timeframe.open_time(first_index),
                 size=plan.constant_predictions,
             )

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, select
 from infra.switches import set_switch
 from infra.tables import switches
 
-__all__ = ["HALT_SWITCH", "is_halted", "set_halt"]
+__all__ = ["HALT_SWITCH", "is_halted", "resumed_at_ms", "set_halt"]
 
 HALT_SWITCH = "halt"
 
@@ -17,6 +17,12 @@ HALT_SWITCH = "halt"
 def is_halted(connection: Connection) -> bool:
     """Whether the halt switch is on; absent means it never was."""
     return connection.scalar(select(switches.c.value).where(switches.c.name == HALT_SWITCH)) == "on"
+
+
+def resumed_at_ms(connection: Connection) -> int | None:
+    """When a person last released the switch (ms UTC); None while it is on, or where it was never thrown."""
+    row = connection.execute(select(switches.c.value, switches.c.at).where(switches.c.name == HALT_SWITCH)).first()
+    return None if row is None or row.value == "on" else int(row.at.timestamp() * 1000)
 
 
 def set_halt(engine: Engine, *, on: bool, why: str, who: str) -> None:

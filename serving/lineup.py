@@ -17,6 +17,7 @@ from market.symbols import is_synthetic
 from market.timeframe import DAY_MS
 from registry.load import LoadedBundle
 from serving.errors import ReplayError
+from serving.shares import symbols_of_share
 from serving.states import OK, State, state_of
 
 __all__ = ["Lineup", "ServePlan", "ServedBundle", "coverage_cause", "covered", "lineup_cause"]
@@ -61,10 +62,11 @@ class ServePlan:
 
     A bar decided more than ``max_age_bars`` after its close is stale; a champion whose training data ended more than
     ``max_model_age_days`` before the decision is expired. ``arming_needed`` (live mode): only a champion that a
-    person armed may give signals. A market whose last ``frozen_bars`` real bars are one bar repeated is frozen, a
-    champion whose last ``constant_predictions`` answers are one answer is no model, a decision that took longer than
-    ``max_decision_ms`` is not said, and a verdict of critical drift blocks for ``drift_block_hours`` (None: never).
-    ``contract_id`` is the contract's fingerprint.
+    person armed may give signals. After ``max_error_bars`` bars on which the champion failed the worker halts. A market
+    whose last ``frozen_bars`` real bars are one bar repeated is frozen, a champion whose last ``constant_predictions``
+    answers are one answer is no model, a decision that took longer than ``max_decision_ms`` is not said, and a verdict
+    of critical drift blocks for ``drift_block_hours`` (None: never). ``symbols`` are those of the share ``share`` of
+    ``shares`` (``serving.shares``). ``contract_id`` is the contract's fingerprint.
     """
 
     model_name: str
@@ -78,11 +80,23 @@ class ServePlan:
     constant_predictions: int = 60
     max_decision_ms: int = 10_000
     drift_block_hours: int | None = None
+    max_error_bars: int = 10
+    share: int = 0
+    shares: int = 1
     contract_id: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
         """Hash the contract once: its fingerprint goes into every row."""
         object.__setattr__(self, "contract_id", self.contract.fingerprint)
+
+    @property
+    def component(self) -> str:
+        """The name under which the heartbeat of whoever serves this is kept."""
+        return "worker" if self.shares == 1 else f"worker {self.share + 1} of {self.shares}"
+
+    def share_of_bundle(self, bundle: LoadedBundle) -> tuple[str, ...] | None:
+        """The symbols that the bundle knows and this share serves, now or earlier; None where there is one share."""
+        return None if self.shares == 1 else symbols_of_share(_names(bundle), self.share, self.shares)
 
     def check(self, lineup: Lineup) -> None:
         """Raise ``ReplayError`` for no or doubled symbols and for bundles of another contract."""
@@ -124,6 +138,11 @@ def coverage_cause(bundle: LoadedBundle, symbol: str) -> str:
 def covered(bundle: LoadedBundle, symbols: Sequence[str]) -> NDArray[np.bool_]:
     """``(S,)`` which symbols the bundle may predict."""
     return np.array([coverage_cause(bundle, symbol) == OK for symbol in symbols], dtype=np.bool_)
+
+
+def _names(bundle: LoadedBundle) -> tuple[str, ...]:
+    known = bundle.facts["symbols"]
+    return tuple(map(str, known)) if isinstance(known, Sequence) else ()
 
 
 def _number(value: object) -> int:

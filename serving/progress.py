@@ -20,9 +20,10 @@ __all__ = ["first_unserved", "last_decision", "last_served"]
 _ROWS_AT_ONCE = 20_000
 
 
-def last_served(connection: Connection, model_name: str) -> int | None:
-    """Open time (ms) of the newest bar with a signal of this model, or None."""
-    found: int | None = connection.scalar(select(func.max(signals.c.bar_ms)).where(signals.c.model_name == model_name))
+def last_served(connection: Connection, plan: ServePlan) -> int | None:
+    """Open time (ms) of the newest bar with a signal for the plan's symbols, or None."""
+    newest = select(func.max(signals.c.bar_ms)).where(signals.c.model_name == plan.model_name)
+    found: int | None = connection.scalar(newest.where(signals.c.symbol.in_(plan.symbols)))
     return found
 
 

@@ -23,6 +23,7 @@ from registry.errors import BundleContractError, BundleError, PredictionError, S
 
 __all__ = [
     "CAUSES",
+    "CHAMPION_ERRORS",
     "OK",
     "UNKNOWN",
     "Cause",
@@ -221,6 +222,18 @@ _ROWS = (
         remedy="Find what held the worker up (load, a slow disk, a pause); the next bar in time clears this",
     ),
     Cause(
+        name="guard_paused",
+        state=State.FLAT,
+        meaning="The champion's own closed trades paused it (guard.paused_*); its book goes on unsaid",
+        remedy="Nothing: it recovers when its trades do; roll back or retrain if they do not",
+    ),
+    Cause(
+        name="daily_loss",
+        state=State.FLAT,
+        meaning="What the champion said lost decision.daily_loss_limit of equity in this UTC day",
+        remedy="Nothing: the next UTC day clears this",
+    ),
+    Cause(
         name="lake_unreadable",
         state=State.FLAT,
         meaning="The lake cannot be read",
@@ -252,6 +265,12 @@ _ROWS = (
         remedy="Decide which is meant, then `lockstep promote` or `lockstep rollback`",
     ),
     Cause(
+        name="drawdown",
+        state=State.HALT,
+        meaning="What the champion said fell decision.drawdown_limit below its peak; the halt switch was thrown",
+        remedy="Find out why, then `lockstep resume --reason ...`: the drawdown is counted from there",
+    ),
+    Cause(
         name="halted",
         state=State.HALT,
         meaning="Somebody threw the halt switch",
@@ -259,6 +278,8 @@ _ROWS = (
     ),
 )
 CAUSES: dict[str, Cause] = {cause.name: cause for cause in _ROWS}
+CHAMPION_ERRORS = frozenset({"model_error", "no_quorum", UNKNOWN})
+"""Causes that are the champion's own errors: enough of them in a row throw the halt switch."""
 
 _REASONS = (
     (Reason.WARMUP, "warming_up"),

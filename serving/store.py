@@ -1,7 +1,7 @@
 """How does a served bar get into PostgreSQL, whole, once, and fast?
 
-One transaction for one bar (or, in a replay, for a few): five statements whatever the number of symbols, each an
-``INSERT ... SELECT unnest(...) ON CONFLICT DO NOTHING``. What is already there stays as it was first written, so
+One transaction for one bar (or, in a replay, for a few): at most seven statements whatever the number of symbols, each
+an ``INSERT ... SELECT unnest(...) ON CONFLICT DO NOTHING``. What is already there stays as it was first written, so
 serving a bar twice changes nothing, and a process killed anywhere leaves whole bars only.
 """
 
@@ -13,11 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from serving.records import BarRecord, FeatureRow, PaperExit, PaperTrade, PredictionRow, SignalRow
+from serving.records import BarRecord, FeatureRow, PaperExit, PaperTrade, PositionCheck, PredictionRow, SignalRow
 
-__all__ = ["HEARTBEAT", "UNFORESEEN", "unforeseen_in", "write_bars", "write_heartbeat"]
+__all__ = ["UNFORESEEN", "unforeseen_in", "write_bars", "write_heartbeat"]
 
-HEARTBEAT = "worker"
 UNFORESEEN = "unforeseen errors"
 """The component that counts errors nobody foresaw, by kind."""
 _ARRAYS = {"model_probabilities": "float8[]", "probabilities": "float8[]", "votes": "int[]"}
@@ -26,6 +25,8 @@ _TYPES = {
     "known_at_ms": "bigint",
     "entry_ms": "bigint",
     "exit_ms": "bigint",
+    "settled_ms": "bigint",
+    "at_ms": "bigint",
     "features": "bytea",
     "reason": "text",
     "action": "smallint",
@@ -34,6 +35,8 @@ _TYPES = {
     "version": "int",
     "confidence": "float8",
     "size": "float8",
+    "book_size": "float8",
+    "correlation": "float8",
     "atr_fraction": "float8",
     "vol_ratio": "float8",
     "net": "float8",
@@ -41,10 +44,12 @@ _TYPES = {
     "funding": "float8",
     "steps": "jsonb",
 }
-_Row = type[FeatureRow] | type[PredictionRow] | type[SignalRow] | type[PaperTrade] | type[PaperExit]
+_Row = (
+    type[FeatureRow] | type[PredictionRow] | type[SignalRow] | type[PaperTrade] | type[PaperExit] | type[PositionCheck]
+)
 
 
-def write_bars(engine: Engine, records: Sequence[BarRecord], *, heartbeat: str | None = HEARTBEAT) -> None:
+def write_bars(engine: Engine, records: Sequence[BarRecord], *, heartbeat: str | None = None) -> None:
     """Write these bars in one transaction, oldest first; with ``heartbeat`` the component's sign of life too."""
     if not records:
         return
@@ -53,6 +58,7 @@ def write_bars(engine: Engine, records: Sequence[BarRecord], *, heartbeat: str |
         _insert(connection, "predictions", PredictionRow, [row for one in records for row in one.predictions])
         _insert(connection, "signals", SignalRow, [row for one in records for row in one.signals])
         _insert(connection, "paper_trades", PaperTrade, [row for one in records for row in one.opened])
+        _insert(connection, "position_checks", PositionCheck, [row for one in records for row in one.checks])
         _close(connection, [row for one in records for row in one.closed])
         for kind, times in unforeseen_in(records).items():
             _count_unforeseen(connection, kind, times)
@@ -105,7 +111,7 @@ def _close(connection: Connection, rows: Sequence[PaperExit]) -> None:
 def _column(name: str, rows: Iterable[object]) -> list[Any]:
     values = [getattr(row, name) for row in rows]
     if name in _ARRAYS:
-        return ["{" + ",".join(map(repr, value)) + "}" for value in values]
+        return [None if value is None else "{" + ",".join(map(repr, value)) + "}" for value in values]
     return values
 
 
@@ -130,10 +136,11 @@ _INSERTS = {
     "predictions": _insert_statement("predictions", PredictionRow, _TYPES),
     "signals": _insert_statement("signals", SignalRow, _TYPES),
     "paper_trades": _insert_statement("paper_trades", PaperTrade, _TYPES),
+    "position_checks": _insert_statement("position_checks", PositionCheck, _TYPES),
 }
 _CLOSE = (
-    "UPDATE paper_trades AS kept SET exit_ms = given.exit_ms, net = given.net, gross = given.gross, "  # noqa: S608
-    "funding = given.funding, barrier = given.barrier "
+    "UPDATE paper_trades AS kept SET exit_ms = given.exit_ms, settled_ms = given.settled_ms, net = given.net, "  # noqa: S608
+    "gross = given.gross, funding = given.funding, barrier = given.barrier "
     f"FROM {_source(PaperExit, _TYPES)} "
     "WHERE kept.bundle_hash = given.bundle_hash AND kept.symbol = given.symbol AND kept.bar_ms = given.bar_ms "
     "AND kept.exit_ms IS NULL"

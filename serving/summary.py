@@ -4,12 +4,14 @@ Counts only; they are sums over bars and symbols, so ``signals`` is ``bars * sym
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from serving.records import BarRecord
 from serving.store import unforeseen_in
 
-__all__ = ["ServeSummary", "SummaryCount"]
+__all__ = ["ServeSummary", "SummaryCount", "combined"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +87,33 @@ class SummaryCount:
             errors=dict(self.errors),
             unforeseen=dict(self.unforeseen),
         )
+
+
+def combined(parts: Iterable[ServeSummary]) -> ServeSummary:
+    """The run of several shares as one: counts of what was made add up, bars are those of the share with the most."""
+    found = list(parts)
+    firsts = [one.first_index for one in found if one.first_index is not None]
+    lasts = [one.last_index for one in found if one.last_index is not None]
+
+    def sums(name: str) -> Counter[Any]:
+        return sum((Counter(getattr(one, name)) for one in found), Counter[Any]())
+
+    return ServeSummary(
+        bars=max((one.bars for one in found), default=0),
+        already_served=min((one.already_served for one in found), default=0),
+        passed_over=max((one.passed_over for one in found), default=0),
+        first_index=min(firsts, default=None),
+        last_index=max(lasts, default=None),
+        signals=sum(one.signals for one in found),
+        predictions=sum(one.predictions for one in found),
+        opened=sum(one.opened for one in found),
+        closed=sum(one.closed for one in found),
+        reasons=dict(sums("reasons")),
+        actions=dict(sums("actions")),
+        funnel=dict(sums("funnel")),
+        errors=dict(sums("errors")),
+        unforeseen=dict(sums("unforeseen")),
+    )
 
 
 def _counts(found: object) -> dict[str, int]:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from threading import Event
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
-from infra.errors import InfraError, LakeError
+from infra.errors import LakeError
 from infra.freshness import candle_watermarks, is_fresh, max_age_ms
 from infra.lake import Lake
 from infra.sources.protocol import Kind
@@ -23,14 +22,17 @@ from serving.arming import armed_cause
 from serving.bar import Seat, serve_bar
 from serving.drift_block import drift_cause
 from serving.guards import Guards, open_guards, too_slow
-from serving.halt import is_halted
-from serving.ledger import Ledger, recall_state
+from serving.halt import is_halted, resumed_at_ms
+from serving.kill_switch import throw_if_due
+from serving.ledger import Ledger
 from serving.lineup import Lineup, ServePlan, covered
 from serving.market_view import DECISION_DELAY_MS, MarketView
 from serving.progress import first_unserved, last_decision, last_served
+from serving.recall import recall_state
 from serving.records import BarRecord
+from serving.shares import policy_of_share
 from serving.states import OK, UNKNOWN, State, cause_of_error, gravest, state_of
-from serving.store import HEARTBEAT, write_bars
+from serving.store import write_bars
 from serving.summary import ServeSummary, SummaryCount
 from serving.unforeseen import silent_by_error, unforeseen_error
 from serving.venue_rule import VenueRule, venue_cause
@@ -117,7 +119,8 @@ def serve_once(
     ``max_catch_up`` bars are caught up, older ones are passed over. Bars decided more than ``plan.max_age_bars`` bars
     after their close are FLAT ``stale_data``, and so is a symbol whose newest stored bar is that old. ``venue`` is the
     rule of the venue behind these markets; None where there is none. ``clock_ms`` only measures how long a decision
-    took, the first one since ``began_ms`` on that clock (None: since this call). A bar stopped by an error nobody foresaw is recorded as that and ends the round.
+    took, the first one since ``began_ms`` on that clock (None: since this call). A bar stopped by an error nobody
+    foresaw is recorded as that and ends the round.
     """
     began_ms = clock_ms() if began_ms is None else began_ms
     plan.check(lineup)
@@ -125,14 +128,15 @@ def serve_once(
     count = SummaryCount(timeframe_ms=timeframe.ms)
     with engine.connect() as connection:
         halted = is_halted(connection)
-        served_ms = last_served(connection, plan.model_name)
+        resumed_ms = resumed_at_ms(connection)
+        served_ms = last_served(connection, plan)
         decided_ms = now_ms if served_ms is None else last_decision(connection, plan, served_ms)
     marks = _watermarks(lake, plan)
     due = _due(marks, timeframe, served_ms, now_ms=now_ms, max_catch_up=max_catch_up, grace_ms=grace_ms)
     count.passed_over = due.passed_over
     if due.first >= due.end:
         return count.summary()
-    seats = _take_seats(engine, lineup, plan, before_index=due.first)
+    seats = _take_seats(engine, lineup, plan, before_index=due.first, resumed_ms=resumed_ms)
     seen = _look(engine, lake, lineup, plan, due, now_ms)
     limit_ms = max_age_ms(Kind.CANDLES, timeframe=timeframe, max_age_bars=plan.max_age_bars)
     stale = [
@@ -154,8 +158,16 @@ def serve_once(
                 error = raised
                 record = silent_by_error(lineup, plan, index=index, standing=standing, error=raised)
         record = too_slow(record, plan, took_ms=clock_ms() - began_ms)
-        write_bars(engine, [record], heartbeat=HEARTBEAT)
+        write_bars(engine, [record], heartbeat=plan.component)
         count.add(record)
+        thrown = throw_if_due(
+            engine,
+            record,
+            model_name=plan.model_name,
+            timeframe_ms=timeframe.ms,
+            max_error_bars=plan.max_error_bars,
+        )
+        halted = halted or thrown is not None
         if error is not None:
             break  # memory may be half changed: the next round begins from what is recorded
         began_ms, decided_ms = clock_ms(), now_ms
@@ -166,11 +178,13 @@ def serve_forever(
     engine: Engine,
     lake: Lake,
     *,
-    plan: ServePlan,
+    plan_for: Callable[[Lineup], ServePlan],
+    timeframe: Timeframe,
     adopt: Callable[[Lineup | None], Lineup],
     stop: Event,
     settle_delay_ms: int,
     poll_s: float = 1.0,
+    pause: Callable[[float], object] | None = None,
     venue: VenueRule | None = None,
     on_bar: Callable[[ServeSummary], None] | None = None,
     on_error: Callable[[Exception, str], None] | None = None,
@@ -179,11 +193,11 @@ def serve_forever(
     """Serve each bar ``settle_delay_ms`` after its close until ``stop`` is set.
 
     ``adopt`` is asked before every round who serves, with what is loaded now; it must return at once when nothing has
-    changed. ``venue`` is the rule of the venue behind these markets. While the database is down or its disk is full
-    nothing is said and every round tries again. An error nobody foresaw makes the bar FLAT, is counted, and serving
-    goes on with the next one. Every error is handed to ``on_error`` with its cause.
+    changed. ``plan_for`` says what to serve for it, asked when a bar is due. ``pause`` waits for news, at most the
+    ``poll_s`` seconds it is given; None only waits. ``venue`` is the rule of the venue behind these markets. While the
+    database is down or its disk is full nothing is said and every round tries again. An error nobody foresaw makes the
+    bar FLAT, is counted, and serving goes on with the next one. Every error is handed to ``on_error`` with its cause.
     """
-    timeframe = Timeframe(plan.contract.timeframe_ms)
     tell: Callable[[Exception, str], object] = on_error or (lambda _error, _cause: None)
     lineup: Lineup | None = None
     done = -1
@@ -193,6 +207,10 @@ def serve_forever(
         try:
             lineup = adopt(lineup)
             if newest > done:
+                plan = plan_for(lineup)
+                if not plan.symbols:  # a share that is empty now
+                    done = newest
+                    continue
                 clock = {"now_ms": now_ms, "began_ms": now_ms}
                 summary = serve_once(engine, lake, lineup, plan=plan, venue=venue, clock_ms=clock_ms, **clock)
                 if summary.last_index is not None:
@@ -205,27 +223,41 @@ def serve_forever(
             tell(error, cause_of_error(error))
             if cause_of_error(error) == UNKNOWN:
                 try:
+                    plan = plan_for(lineup or Lineup())
                     _record_unforeseen(engine, lineup or Lineup(), plan, error, now_ms=now_ms - settle_delay_ms)
-                except (InfraError, SQLAlchemyError) as lost:
+                except Exception as lost:  # noqa: BLE001  nothing is said of this bar yet: the next round tries again
                     tell(lost, cause_of_error(lost))
-        stop.wait(poll_s)
+        (pause or stop.wait)(poll_s)
 
 
-def _take_seats(engine: Engine, lineup: Lineup, plan: ServePlan, *, before_index: int) -> list[Seat]:
+def _take_seats(
+    engine: Engine, lineup: Lineup, plan: ServePlan, *, before_index: int, resumed_ms: int | None = None
+) -> list[Seat]:
     seats = []
     with engine.connect() as connection:
         for role, one in lineup.seats():
             ledger = Ledger(
                 bundle_hash=one.bundle.hash,
+                contract=plan.contract_id,
                 spec=one.bundle.label_spec,
                 timeframe=Timeframe(plan.contract.timeframe_ms),
             )
-            state = recall_state(connection, ledger, one.bundle.policy, plan.symbols, before_index=before_index)
+            policy = policy_of_share(one.bundle.policy, plan.shares)
+            state = recall_state(
+                connection,
+                ledger,
+                policy,
+                plan.symbols,
+                before_index=before_index,
+                resumed_ms=resumed_ms,
+                of=plan.share_of_bundle(one.bundle),
+            )
             seats.append(
                 Seat(
                     role=role,
                     version=one.version,
                     bundle=one.bundle,
+                    policy=policy,
                     state=state,
                     ledger=ledger,
                     covered=covered(one.bundle, plan.symbols),
@@ -279,11 +311,12 @@ def _allowed(engine: Engine, lineup: Lineup, plan: ServePlan, *, now_ms: int) ->
 def _record_unforeseen(engine: Engine, lineup: Lineup, plan: ServePlan, error: Exception, *, now_ms: int) -> None:
     """Say of every bar that is due that an error nobody foresaw stopped the round."""
     with engine.connect() as connection:
-        served_ms = last_served(connection, plan.model_name)
+        served_ms = last_served(connection, plan)
     timeframe = Timeframe(plan.contract.timeframe_ms)
     due = _due({}, timeframe, served_ms, now_ms=now_ms, max_catch_up=_MOST_CAUGHT_UP, grace_ms=0)
     for index in range(due.first, due.end):
-        write_bars(engine, [silent_by_error(lineup, plan, index=index, standing=OK, error=error)], heartbeat=HEARTBEAT)
+        record = silent_by_error(lineup, plan, index=index, standing=OK, error=error)
+        write_bars(engine, [record], heartbeat=plan.component)
 
 
 def _due(

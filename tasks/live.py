@@ -1,109 +1,136 @@
 """How does the worker run for ever in one process?
 
-It asks before each bar who is champion, serves, and waits for the next close. Once started it needs neither MLflow nor
-Prefect; a thread beside it looks at MLflow for aliases that somebody moved. Bars come from ``lockstep collect``, run
-beside it.
+It asks before each bar who is champion, serves, and waits for the next close, woken by whoever stores bars. Once
+started it needs neither MLflow nor Prefect; a thread beside it looks at MLflow for aliases that somebody moved. Bars
+come from ``lockstep collect``, run beside it. Several workers share the symbols (``serving.shares``).
 """
 
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from threading import Event
+from time import monotonic
 from types import FrameType
 
+from infra.bell import listening
 from infra.bootstrap import App, open_app
-from infra.locks import LockHeldError, exclusive
+from infra.locks import LockHeldError, present
 from registry.look import NOTHING_WRONG, RegistryLook
 from serving.adoption import adopt
 from serving.lineup import Lineup
+from serving.shares import lease_name
 from serving.summary import ServeSummary
 from serving.worker import serve_forever
 from tasks.lineups import champion_lineup
-from tasks.plan import venue_rule
+from tasks.plan import contract_of, timeframe_of, venue_rule
 from tasks.registry_watch import Watched, watching_registry
-from tasks.serving import serve_plan, served_symbols
+from tasks.serving import share_plan
+from tasks.share_holding import ShareHolder
 from tasks.stores import bundle_cache
-from tasks.symbols import symbols_in_use
 
 __all__ = ["serve_live"]
 
-_STANDBY_S = 0.5
+_BALANCE_S = 0.5
+_PATIENCE_S = 5.0  # in which workers that hold too much hand over to a new one
+Say = Callable[[str], None]
 
 
-def serve_live(home: str, *, say: Callable[[str], None], standby: bool = False) -> None:
+def serve_live(home: str, *, say: Say, standby: bool = False) -> None:
     """Serve each bar as it closes until SIGINT or SIGTERM.
 
-    With ``standby`` wait while another worker serves, and take over within seconds of its end, however it ended: bars
-    it did not serve are caught up, bars it served are in the database and are not repeated.
+    With ``standby`` wait while other workers serve everything, and take over within seconds of the end of one, however
+    it ended: bars it did not serve are caught up, bars it served are in the database and are not repeated. Without it
+    a worker for which nothing is left raises ``LockHeldError``.
     """
-    stop = Event()
-    told = False
+    with _asked_to_stop() as stop, open_app(home) as app:
+        name, shares = app.settings.registry.model_name, app.settings.serving.shares
+        with present(app.engine, f"workers of {name}") as workers:
+            holder = ShareHolder(
+                app.engine,
+                model_name=name,
+                shares=shares,
+                workers=workers,
+                serve=lambda share, ended: _serve_share(app, share, ended, say),
+            )
+            try:
+                _hold(holder, stop, say, standby=standby, patience_s=0.0 if shares == 1 else _PATIENCE_S, name=name)
+            finally:
+                holder.close()
 
-    def stand_by() -> bool:
-        nonlocal told
-        if standby and not told:
-            say("standing by: another worker serves this model")
-            told = True
-        return standby and not stop.wait(_STANDBY_S)
 
-    def ask_to_stop(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    previous = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with open_app(home) as app, _serving(app, stop, stand_by) as free:
-            if not free:
-                return
-            if told:
-                say("taking over: the other worker is gone")
-            first = champion_lineup(app)
-            plan = serve_plan(app, served_symbols(app, first, symbols_in_use(app)), run="live")
-            look = RegistryLook(cause=first.cause, detail=first.detail) if first.champion else NOTHING_WRONG
-            seen = Watched(look=look, challengers=first.challengers)
-            every_s = app.settings.registry.watch_s
-            with watching_registry(app, every_s=every_s, contract=plan.contract, first=seen, say=say) as watched:
-
-                def who_serves(loaded: Lineup | None) -> Lineup:
-                    return adopt(
-                        app.engine,
-                        bundle_cache(app),
-                        model_name=plan.model_name,
-                        contract=plan.contract,
-                        loaded=loaded or first,
-                        challengers=watched().challengers,
-                        look=watched().look,
-                    )
-
-                serve_forever(
-                    app.engine,
-                    app.lake,
-                    plan=plan,
-                    venue=venue_rule(app.settings),
-                    adopt=who_serves,
-                    stop=stop,
-                    settle_delay_ms=app.settings.data.settle_delay_s * 1000,
-                    on_bar=lambda summary: say(_in_words(summary)),
-                    on_error=lambda error, cause: say(f"{cause}: {error}"),
+def _hold(holder: ShareHolder, stop: Event, say: Say, *, standby: bool, patience_s: float, name: str) -> None:
+    """Keep as many shares as are ours until asked to stop."""
+    began, told = monotonic(), False
+    before: tuple[int, ...] = ()
+    while not stop.is_set():
+        holder.balance()
+        if not holder.held and not before and monotonic() - began >= patience_s:
+            if not standby:
+                raise LockHeldError(
+                    f"another {lease_name(name, 0, 1)} is running on this home",
+                    why="two at once would do the same work twice",
+                    remedy="stop it, or start this one with --standby, which takes over when it ends",
                 )
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+            if not told:
+                say("standing by: another worker serves this model")
+                told = True
+        if told and holder.held and not before:
+            say("taking over: the other worker is gone")
+        before = holder.held
+        stop.wait(_BALANCE_S)
+
+
+def _serve_share(app: App, share: int, stop: Event, say: Say) -> None:
+    """Serve one share of the symbols until ``stop`` is set."""
+    first = champion_lineup(app)
+    look = RegistryLook(cause=first.cause, detail=first.detail) if first.champion else NOTHING_WRONG
+    seen = Watched(look=look, challengers=first.challengers)
+    contract, every_s = contract_of(app.settings), app.settings.registry.watch_s
+    with (
+        watching_registry(app, every_s=every_s, contract=contract, first=seen, say=say) as watched,
+        listening(app.engine, stop) as bell,
+    ):
+
+        def who_serves(loaded: Lineup | None) -> Lineup:
+            return adopt(
+                app.engine,
+                bundle_cache(app),
+                model_name=app.settings.registry.model_name,
+                contract=contract,
+                loaded=loaded or first,
+                challengers=watched().challengers,
+                look=watched().look,
+            )
+
+        serve_forever(
+            app.engine,
+            app.lake,
+            plan_for=lambda lineup: share_plan(app, lineup, share),
+            timeframe=timeframe_of(app.settings),
+            venue=venue_rule(app.settings),
+            adopt=who_serves,
+            stop=stop,
+            pause=bell.wait,
+            settle_delay_ms=app.settings.data.settle_delay_s * 1000,
+            on_bar=lambda summary: say(_in_words(summary)),
+            on_error=lambda error, cause: say(f"{cause}: {error}"),
+        )
 
 
 @contextmanager
-def _serving(app: App, stop: Event, stand_by: Callable[[], bool]) -> Iterator[bool]:
-    """Hold the right to serve this model; False where somebody asked to stop while standing by."""
-    with ExitStack() as held:
-        try:
-            held.enter_context(
-                exclusive(app.engine, f"serving of {app.settings.registry.model_name}", stand_by=stand_by)
-            )
-        except LockHeldError:
-            if not stop.is_set():
-                raise
-            yield False
-            return
-        yield True
+def _asked_to_stop() -> Iterator[Event]:
+    """An event that SIGINT and SIGTERM set during the block."""
+    stop = Event()
+
+    def ask(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _in_words(summary: ServeSummary) -> str:

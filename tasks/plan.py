@@ -24,6 +24,7 @@ from market.costs import CostModel
 from market.errors import LockstepError
 from market.timeframe import HOUR_MS, Timeframe
 from registry.policy import DecisionPolicy
+from registry.policy_rules import GuardRule, RegimeRule
 from serving.venue_rule import VenueRule
 
 __all__ = [
@@ -108,9 +109,15 @@ def event_rule(settings: Settings) -> EventRule:
 def training_config(settings: Settings) -> TrainingConfig:
     """How models are fitted, with the decision policy they will be judged through."""
     t = settings.training
-    decision = settings.decision.model_dump()
     # Thresholds are learnt on out-of-fold rows; 1.0 means that no model can vote before they are.
-    policy = DecisionPolicy(thresholds=(1.0, 1.0), horizon_bars=settings.labels.horizon_bars, **decision)
+    policy = DecisionPolicy(
+        thresholds=(1.0, 1.0),
+        horizon_bars=settings.labels.horizon_bars,
+        bars_per_day=timeframe_of(settings).bars_per_day,
+        regime=RegimeRule(**settings.regime.model_dump()),
+        guard=GuardRule(**settings.guard.model_dump()),
+        **settings.decision.model_dump(),
+    )
     _require_quorum(policy)
     return TrainingConfig(
         policy=policy,

@@ -167,7 +167,7 @@ def shadow_gains(
 
 
 def shadow_trades(engine: Engine, *, bundle_hash: str, timeframe: Timeframe, first: int, end: int) -> TradeEvidence:
-    """Paper trades of one bundle that were opened and closed inside ``[first, end)``."""
+    """Paper trades of one bundle that were said, and opened and closed inside ``[first, end)``."""
     with engine.connect() as connection:
         rows = connection.execute(
             select(paper_trades.c.net, paper_trades.c.size, paper_trades.c.exit_ms)
@@ -176,6 +176,7 @@ def shadow_trades(engine: Engine, *, bundle_hash: str, timeframe: Timeframe, fir
                 paper_trades.c.bar_ms >= timeframe.open_time(first),
                 paper_trades.c.exit_ms < timeframe.open_time(end),
                 paper_trades.c.net.is_not(None),
+                paper_trades.c.size > 0,
             )
             .order_by(paper_trades.c.exit_ms, paper_trades.c.symbol)
         ).all()

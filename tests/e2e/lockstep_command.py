@@ -31,6 +31,11 @@ TINY = {
     "LOCKSTEP_GATES__MIN_SHARPE": "-10",
     "LOCKSTEP_GATES__MIN_PROFIT_FACTOR": "0",
     "LOCKSTEP_GATES__MIN_DEFLATED_SHARPE": "0",
+    # So small a model pays its costs hardly half the time, and its guard would end what these tests look at.
+    "LOCKSTEP_GUARD__REDUCED_HIT_RATE": "0",
+    "LOCKSTEP_GUARD__PAUSED_HIT_RATE": "0",
+    "LOCKSTEP_GUARD__REDUCED_STREAK": "1000",
+    "LOCKSTEP_GUARD__PAUSED_STREAK": "1000",
 }
 """Settings under which the synthetic market's planted edge is found and promoted, with room to spare at each gate."""
 

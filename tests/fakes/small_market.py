@@ -19,6 +19,7 @@ from market.barriers import BarrierSpec
 from market.timeframe import Timeframe
 from registry.bundle import BundleParts, LoadedBundle, load_bundle, make_golden, reference_distributions, seal
 from registry.policy import DecisionPolicy
+from registry.policy_rules import GuardRule
 from registry.predictors import ModelPart, ensemble_mean, load_predictor, logistic_payload, predict_all
 from registry.scaler import Scaler
 from serving.lake_inputs import batch_inputs
@@ -26,6 +27,14 @@ from serving.lake_inputs import batch_inputs
 TIMEFRAME = Timeframe.parse("5m")
 SYMBOLS = ("SYNBTCUSDT", "SYNETHUSDT", "SYNSOLUSDT")
 BLOCK, WARMUP = 576, 640
+NEVER_GUARDED = GuardRule(  # these models know nothing, so any guard would end what tests want to see
+    reduced_hit_rate=0.0,
+    paused_hit_rate=0.0,
+    reduced_streak=1_000_000,
+    paused_streak=1_000_000,
+    reduced_drawdown=1.0,
+    paused_drawdown=1.0,
+)
 FIRST_INDEX = 10_044 * BLOCK - 288
 DAYS = 9
 TRAIN_END = FIRST_INDEX + 6 * 288
@@ -103,7 +112,7 @@ def small_bundle(
         scaler=scaler,
         models=models,
         weights=weights,
-        policy=DecisionPolicy(thresholds=(0.35, 0.35), horizon_bars=12, max_positions=2),
+        policy=DecisionPolicy(thresholds=(0.35, 0.35), horizon_bars=12, max_positions=2, guard=NEVER_GUARDED),
         reference=reference_distributions(X, ensemble_mean(predict_all(predictors, X), weights)),
         golden=make_golden(inputs, contract=market.contract, predictors=predictors),
         facts={

@@ -1,6 +1,7 @@
 """Settings come from where they should, are bounded, and a wrong name is never passed over."""
 
 import doctest
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from pydantic import SecretStr, ValidationError
 import infra.settings
 from infra.errors import SettingsError
 from infra.settings import Settings, environment_name, load_settings, setting_fields, write_home_settings
-from infra.settings_groups import DecisionSettings, FeatureSettings, LabelSettings
+from infra.settings_decision import DecisionSettings, GuardSettings, RegimeSettings
+from infra.settings_groups import FeatureSettings, LabelSettings
 from market.barriers import BarrierSpec
 from registry.policy import DecisionPolicy
 
@@ -218,13 +220,13 @@ def test_defaults_that_exist_twice_agree():
     policy = DecisionPolicy(thresholds=(0.5, 0.5), horizon_bars=LabelSettings().horizon_bars)
     for name, value in DecisionSettings().model_dump().items():
         assert getattr(policy, name) == value
-    assert set(DecisionSettings.model_fields) == set(DecisionPolicy.__slots__) - {"thresholds", "horizon_bars"}
+    known = {"thresholds", "horizon_bars", "bars_per_day", "regime", "guard"}
+    assert set(DecisionSettings.model_fields) == set(DecisionPolicy.__slots__) - known
+    assert RegimeSettings().model_dump() == asdict(policy.regime)
+    assert GuardSettings().model_dump() == asdict(policy.guard)
     labels, spec = LabelSettings(), BarrierSpec()
-    assert (labels.horizon_bars, labels.profit, labels.stop) == (
-        spec.horizon_bars,
-        spec.profit,
-        spec.stop,
-    )
+    for name in ("horizon_bars", "profit", "stop", "trail", "trail_after"):
+        assert getattr(labels, name) == getattr(spec, name)
     for name in ("taker_fee_bps", "slippage_bps", "slippage_vol_floor"):
         assert getattr(labels, name) == getattr(spec.costs, name)
     assert FeatureSettings().block_bars == 2016

@@ -19,12 +19,15 @@ from learning.panel import Panel, SymbolHistory, build_panel
 from market.barriers import BarrierSpec, PricePath
 from market.costs import CostModel
 from tests.learning.planted import CONTRACT as PLANTED
-from tests.learning.planted import FIRST, tiny_config
+from tests.learning.planted import FIRST, STILL, tiny_config
 
 HORIZON = 6
 SIGMA = 0.002
 THROW = 0.25
-NAMES = ("lean", "tilt", "last_return", "slow_noise", "atr_pct", "atr_ratio", "realized_vol_288", "ema_9_21_diff")
+NAMES = (
+    *("lean", "tilt", "last_return", "slow_noise", "atr_pct", "atr_ratio", "realized_vol_288", "ema_9_21_diff"),
+    *STILL,
+)
 CONTRACT = replace(PLANTED, names=NAMES, nan_allowed=())
 SPEC = BarrierSpec(horizon_bars=HORIZON, profit=3.0, stop=3.0, costs=CostModel())
 
@@ -107,5 +110,6 @@ def _history(symbol: str, rng: np.random.Generator, bars: int, edge: float) -> S
     values[:, 3] = lfilter([0.3], [1.0, -0.95], rng.standard_normal(bars))
     values[:, 4], values[:, 5], values[:, 6] = 0.0025, 1.0, SIGMA
     values[:, 7] = lfilter([0.2], [1.0, -0.8], steps) - lfilter([0.09], [1.0, -0.91], steps)
+    values[:, -len(STILL) :] = 0.0
     block = FeatureBlock(symbol=symbol, first_index=FIRST, values=values, reason=np.zeros(bars, dtype=np.uint16))
     return SymbolHistory(symbol=symbol, features=block, path=path)

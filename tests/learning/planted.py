@@ -13,7 +13,11 @@ from market.barriers import BarrierSpec, PricePath
 from market.costs import CostModel
 from registry.policy import DecisionPolicy
 
-NAMES = ("hint", "noise", "atr_pct", "atr_ratio", "realized_vol_288", "ema_9_21_diff", "oi_change", "rsi", "macd_hist")
+STILL = ("trend_regime", "wild_regime", "ref_corr_288")  # at 0: no trend, not wild, moving with nothing
+NAMES = (
+    *("hint", "noise", "atr_pct", "atr_ratio", "realized_vol_288", "ema_9_21_diff", "oi_change", "rsi", "macd_hist"),
+    *STILL,
+)
 SPEC = BarrierSpec(horizon_bars=12, profit=3.0, stop=3.0, costs=CostModel())
 FIRST = 6_000_000
 CONTRACT = FeatureContract(
@@ -86,5 +90,6 @@ def _history(symbol: str, rng: np.random.Generator, bars: int, edge: float) -> S
     values[:, 3] = 1.0
     values[:, 4] = 0.002
     values[::7, 6] = np.nan
+    values[:, -len(STILL) :] = 0.0
     block = FeatureBlock(symbol=symbol, first_index=FIRST, values=values, reason=np.zeros(bars, dtype=np.uint16))
     return SymbolHistory(symbol=symbol, features=block, path=path)

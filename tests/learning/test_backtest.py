@@ -14,7 +14,9 @@ from learning.backtest import (
     trades_of,
 )
 from registry.policy import DecisionPolicy
-from serving.decision import close_position, decide_bar, new_state
+from serving.decision import decide_bar
+from serving.decision_state import close_position, new_state
+from serving.market_facts import MarketFacts
 from tests.learning.planted import FIRST, planted_panel
 
 POLICY = DecisionPolicy(thresholds=(0.5, 0.5), horizon_bars=12, volatility_limit=1.0)
@@ -48,9 +50,9 @@ def test_backtest_and_serving_take_the_same_actions(market_and_probabilities):
     trades = trades_of(decide(POLICY, WEIGHTS, market, dense), market, panel)
     state, slow, exits = new_state(3, POLICY), [], {}
     for t in range(200):
-        for symbol in [s for s, until in exits.items() if until <= FIRST + t]:
-            close_position(state, symbol)
-            del exits[symbol]
+        for symbol in sorted(s for s, (until, _) in exits.items() if until <= FIRST + t):
+            net = exits.pop(symbol)[1]
+            close_position(POLICY, state, symbol, bar_index=FIRST + t, net=net)
         done = decide_bar(
             POLICY,
             WEIGHTS,
@@ -59,13 +61,19 @@ def test_backtest_and_serving_take_the_same_actions(market_and_probabilities):
             probabilities=dense[t],
             healthy=np.ones(3, dtype=bool),
             eligible=market.eligible[t],
-            volatility=market.volatility[t],
+            facts=MarketFacts(
+                volatility=market.facts.volatility[t],
+                regime=market.facts.regime[t],
+                correlation=market.facts.correlation[t],
+            ),
         )
         for s in np.flatnonzero(done.action):
             column = done.action[s] - 1
             exit_index = market.exit_index[t, s, column]
             if exit_index >= 0:
-                exits[int(s)] = exit_index
+                exits[int(s)] = exit_index, panel.net[market.row[t, s], column]
+            if done.size[s] == 0.0:
+                continue
             slow.append((FIRST + t, s, 1 - 2 * column, done.size[s], panel.net[market.row[t, s], column]))
     found = list(zip(trades.bar_index, trades.symbol_id, trades.side, trades.size, trades.net, strict=True))
     assert len(found) > 20

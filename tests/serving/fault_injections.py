@@ -5,7 +5,7 @@ Each injection is a generator: it breaks something and yields what must be seen,
 
 import resource
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,11 +14,12 @@ import numpy as np
 from sqlalchemy import Connection, insert, text
 
 from infra.postgres_cluster import Cluster
-from infra.tables import deployments, drift_runs
+from infra.tables import deployments, drift_runs, feature_rows, paper_trades, predictions
 from infra.venues import record_check
 from market.candles import Candles
 from registry.look import NOTHING_WRONG, look_at_registry
 from registry.mlflow_store import ModelStore
+from registry.policy_rules import GuardRule
 from serving.arming import arm
 from serving.halt import set_halt
 from serving.venue_rule import VenueRule
@@ -324,6 +325,59 @@ def a_model_takes_long(stand: Stand) -> Iterator[Seen]:
     stand.wear(slowly)
     yield Seen()
     stand.loaded = sound
+
+
+@breaks("guard_paused")
+def its_trades_lose(stand: Stand) -> Iterator[Seen]:
+    """Ten of its paper trades lost a little each; ten that gain bring it back."""
+    guarded = stand.resealed(policy={"guard": GuardRule()})
+    stand.deploy(guarded, 2)
+    _close_trades(stand, guarded, range(AT - 40, AT - 30), net=-0.001)
+    yield Seen()
+    _close_trades(stand, guarded, range(AT - 20, AT - 10), net=0.001)
+
+
+@breaks("daily_loss")
+def a_day_is_lost(stand: Stand) -> Iterator[Seen]:
+    """Six hundredths of equity since midnight: nothing is said until the next one, which heals it."""
+    careful = stand.resealed(policy={"drawdown_limit": 0.9})
+    stand.deploy(careful, 2)
+    _close_trades(stand, careful, range(AT - 10, AT - 9), net=-0.6)
+    yield Seen(at=AT - AT % 288 + 287)
+
+
+@breaks("drawdown")
+def too_much_is_lost(stand: Stand) -> Iterator[Seen]:
+    """A fifth of equity in all: the worker halts itself, and a person has to resume."""
+    lost = stand.bundles[0].hash
+    for day in (4, 3, 2, 1):
+        _close_trades(stand, lost, range(AT - day * 288, AT - day * 288 + 1), net=-0.5)
+    yield Seen()
+    set_halt(stand.engine, on=False, why="found out why", who="tester")
+
+
+def _close_trades(stand: Stand, bundle_hash: str, bars: Iterable[int], *, net: float) -> None:
+    """Paper trades of a tenth of equity that were decided and settled at these bars."""
+    with stand.engine.begin() as connection:
+        for bar in bars:
+            bar_ms = TIMEFRAME.open_time(bar)
+            key = {"bundle_hash": bundle_hash, "symbol": BROKEN, "bar_ms": bar_ms}
+            made = {"contract": stand.plan.contract_id, "symbol": BROKEN, "bar_ms": bar_ms}
+            connection.execute(
+                feature_rows.insert().values(**made, features=b"", reason=1, known_at_ms=bar_ms + TIMEFRAME.ms)
+            )
+            answers = {"model_probabilities": [0.1, 0.8, 0.1] * 3, "probabilities": [0.1, 0.8, 0.1], "votes": [1, 1, 1]}
+            decision = {"action": 1, "confidence": 0.8, "size": 0.1, "steps": {}, "output_hash": "o"}
+            told = {"model_name": "m", "role": "champion", "run": "live", "contract": stand.plan.contract_id}
+            connection.execute(predictions.insert().values(**key, **answers, **decision, **told))
+            entry = {"side": 1, "size": 0.1, "book_size": 0.1, "correlation": 0.0, "atr_fraction": 0.01, "vol_ratio": 1}
+            result = {"net": net, "gross": net, "funding": 0.0, "barrier": 1}
+            times = {"entry_ms": bar_ms + TIMEFRAME.ms, "exit_ms": bar_ms, "settled_ms": bar_ms}
+            connection.execute(
+                paper_trades.insert().values(
+                    **key, contract=stand.plan.contract_id, label_spec="l", **entry, **result, **times
+                )
+            )
 
 
 @breaks("lake_unreadable")

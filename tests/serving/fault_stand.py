@@ -137,7 +137,8 @@ class Stand:
         serve_forever(
             self.engine,
             self.lake,
-            plan=self.plan,
+            plan_for=lambda _lineup: self.plan,
+            timeframe=TIMEFRAME,
             adopt=who,
             stop=stop,
             settle_delay_ms=5000,

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from sqlalchemy import Engine, select
 
-from infra.tables import feature_rows, paper_trades, predictions, signals
+from infra.tables import feature_rows, paper_trades, position_checks, predictions, signals
 from registry.load import LoadedBundle
 from serving.lineup import Lineup, ServedBundle, ServePlan
 from serving.worker import replay
@@ -37,7 +37,7 @@ def content(engine: Engine) -> dict[str, list[tuple[object, ...]]]:
     """Every row of the serving tables without ids and times of writing."""
     found = {}
     with engine.connect() as connection:
-        for table in (feature_rows, predictions, signals, paper_trades):
+        for table in (feature_rows, predictions, signals, paper_trades, position_checks):
             kept = [column for column in table.c if column.name not in {"id", "decided_at"}]
             rows = connection.execute(select(*kept)).all()
             found[table.name] = sorted(tuple(map(str, row)) for row in rows)
@@ -51,5 +51,5 @@ def said(engine: Engine) -> list[object]:
 
 def empty(engine: Engine) -> None:
     with engine.begin() as connection:
-        for table in (feature_rows, predictions, signals, paper_trades):
+        for table in (position_checks, paper_trades, feature_rows, predictions, signals):
             connection.execute(table.delete())

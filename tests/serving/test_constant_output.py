@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from infra.tables import predictions
 from serving.constant_output import EPSILON, OutputRing, all_alike, recall_outputs
 from serving.lineup import Lineup, ServedBundle
-from tests.fakes.small_market import TIMEFRAME, TRAIN_END
+from tests.fakes.small_market import SYMBOLS, TIMEFRAME, TRAIN_END
 from tests.serving.replays import lineup_of, run, said
 
 K = 24
@@ -73,6 +73,7 @@ def test_only_its_own_earlier_answers_are_recalled(engine, market, bundles):
             connection,
             model_name="m",
             bundle_hash=bundles[0].hash,
+            symbols=SYMBOLS,
             before_ms=TIMEFRAME.open_time(TRAIN_END + 2),
             size=K,
         )

@@ -8,20 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry.policy import Action, DecisionPolicy
+from registry.policy_rules import GuardRule, RegimeRule
 from serving.decision import (
+    KEPT_BACK,
     BarDecisions,
-    DecisionState,
     Step,
-    close_position,
     decide_bar,
     decide_history,
     funnel,
-    new_state,
     used_weights,
 )
+from serving.decision_state import DecisionState, close_position, new_state
 from serving.errors import DecisionError
+from serving.market_facts import REGIMES, MarketFacts, regimes_of
 
-POLICY = DecisionPolicy(thresholds=(0.40, 0.40), horizon_bars=4)
+POLICY = DecisionPolicy(thresholds=(0.40, 0.40), horizon_bars=4, regime=RegimeRule(ranging=1.0))
 EQUAL = np.full(4, 0.25)
 BUY, SELL, HOLD = (0.3, 0.5, 0.2), (0.3, 0.2, 0.5), (0.8, 0.1, 0.1)
 
@@ -36,6 +37,8 @@ def decide(
     eligible=None,
     state: DecisionState | None = None,
     bar=100,
+    regime="RANGING",
+    correlation=0.0,
 ) -> BarDecisions:
     """Decide symbols given as lists of per-model probability rows."""
     p = np.array(rows, dtype=np.float64)
@@ -48,7 +51,17 @@ def decide(
         probabilities=p,
         healthy=np.ones(weights.size, bool) if healthy is None else np.array(healthy),
         eligible=np.ones(n, bool) if eligible is None else np.array(eligible),
+        facts=facts(n, volatility=volatility, regime=regime, correlation=correlation),
+    )
+
+
+def facts(n: int, *, volatility=0.02, regime="RANGING", correlation=0.0) -> MarketFacts:
+    """Facts of ``n`` symbols, each given once for all or once a symbol."""
+    names = [regime] * n if isinstance(regime, str) else regime
+    return MarketFacts(
         volatility=np.broadcast_to(np.asarray(volatility, dtype=np.float64), (n,)),
+        regime=np.array([REGIMES.index(name) for name in names], dtype=np.int8),
+        correlation=np.broadcast_to(np.asarray(correlation, dtype=np.float64), (n,)),
     )
 
 
@@ -207,7 +220,7 @@ def test_a_closed_position_frees_its_symbol():
     """After ``close_position`` the next bar may act."""
     state = new_state(1, POLICY)
     decide([[BUY] * 4], state=state)
-    close_position(state, 0)
+    close_position(POLICY, state, 0, bar_index=101, net=0.01)
     assert decide([[BUY] * 4], state=state, bar=101).step[0] == Step.TAKEN
 
 
@@ -283,20 +296,33 @@ def test_a_position_survives_its_symbols_ineligibility():
     assert decide([[BUY] * 4], state=state, bar=102).step[0] == Step.POSITION_OPEN
 
 
-@pytest.mark.parametrize("name", ["probabilities", "volatility", "healthy"])
+@pytest.mark.parametrize("name", ["probabilities", "volatility", "regime", "correlation", "healthy"])
 def test_arrays_that_do_not_fit_are_refused(name):
     """Positions are meaning: a wrong shape is refused with its name."""
     arguments = {
         "probabilities": np.zeros((2, 4, 3)),
         "healthy": np.ones(4, bool),
         "eligible": np.ones(2, bool),
-        "volatility": np.zeros(2),
+        "facts": facts(2),
     }
-    arguments[name] = arguments[name][:-1]
+    if name in arguments:
+        arguments[name] = arguments[name][:-1]
+    else:
+        arguments["facts"] = dataclasses.replace(facts(2), **{name: getattr(facts(2), name)[:-1]})
     with pytest.raises(DecisionError, match=name):
         decide_bar(POLICY, EQUAL, new_state(2, POLICY), bar_index=0, **arguments)
 
 
+GUARDS = st.builds(
+    GuardRule,
+    window=st.integers(2, 5),
+    min_trades=st.integers(1, 2),
+    paused_hit_rate=st.floats(0.0, 0.3),
+    reduced_streak=st.integers(1, 2),
+    paused_streak=st.integers(2, 4),
+    reduced_drawdown=st.floats(0.001, 0.01),
+    paused_drawdown=st.floats(0.01, 0.05),
+)
 POLICIES = st.builds(
     DecisionPolicy,
     thresholds=st.tuples(st.floats(0.2, 0.6), st.floats(0.2, 0.6)),
@@ -307,41 +333,56 @@ POLICIES = st.builds(
     supervisor_window=st.integers(4, 12),
     supervisor_min=st.integers(1, 4),
     supervisor_share=st.floats(0.4, 0.9),
+    supervisor_mode=st.sampled_from(["observe", "enforced"]),
     max_positions=st.integers(1, 4),
     max_exposure=st.floats(0.01, 0.2),
     size_base=st.floats(0.01, 0.2),
+    max_correlated=st.integers(1, 2),
+    correlation_limit=st.floats(0.1, 0.9),
+    cooldown_bars=st.integers(0, 2),
+    daily_loss_limit=st.floats(0.001, 0.02),
+    drawdown_limit=st.floats(0.01, 0.1),
+    bars_per_day=st.integers(3, 12),
+    regime=st.builds(RegimeRule, counter_trend=st.sampled_from([0.0, 0.5])),
+    guard=GUARDS,
 )
+SEEN_STEPS: set[Step] = set()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(policy=POLICIES, seed=st.integers(0, 2**32 - 1))
 def test_a_history_decides_exactly_as_its_bars_one_by_one(policy, seed):
     """Every output of ``decide_history`` equals ``decide_bar`` with positions closed at the close of their exit bar."""
     rng = np.random.default_rng(seed)
-    n_bars, n_symbols, n_models, first = 25, 4, 3, 1_000
+    n_bars, n_symbols, n_models, first = 40, 4, 3, 1_000
     p = rng.dirichlet([0.7] * 3, size=(n_bars, n_symbols, n_models))
     p[rng.random(p.shape) < 0.005] = np.nan
     eligible = rng.random((n_bars, n_symbols)) < 0.9
-    volatility = rng.uniform(0, 0.08, (n_bars, n_symbols))
+    seen = MarketFacts(
+        volatility=rng.uniform(0, 0.08, (n_bars, n_symbols)),
+        regime=rng.integers(0, len(REGIMES), (n_bars, n_symbols)).astype(np.int8),
+        correlation=rng.uniform(-1, 1, (n_bars, n_symbols)),
+    )
     weights = rng.dirichlet([5] * n_models)
     index = first + np.arange(n_bars)
     exits = index[:, None, None] + rng.integers(1, policy.horizon_bars + 1, (n_bars, n_symbols, 2))
     exits[rng.random(exits.shape) < 0.2] = -1
+    net = np.where(exits < 0, np.nan, rng.normal(0.0, 0.5, exits.shape))
     whole = decide_history(
         policy,
         weights,
         first_index=first,
         probabilities=p,
         eligible=eligible,
-        volatility=volatility,
+        facts=seen,
         exit_index=exits,
+        net=net,
     )
     state = new_state(n_symbols, policy)
-    closes_at: dict[int, int] = {}
+    closes_at: dict[int, tuple[int, float]] = {}
     for t in range(n_bars):
-        for s in [s for s, at in closes_at.items() if at <= first + t]:
-            close_position(state, s)
-            del closes_at[s]
+        for s in sorted(s for s, (at, _) in closes_at.items() if at <= first + t):
+            close_position(policy, state, s, bar_index=first + t, net=closes_at.pop(s)[1])
         bar = decide_bar(
             policy,
             weights,
@@ -350,19 +391,120 @@ def test_a_history_decides_exactly_as_its_bars_one_by_one(policy, seed):
             probabilities=p[t],
             healthy=np.ones(n_models, bool),
             eligible=eligible[t],
-            volatility=volatility[t],
+            facts=MarketFacts(volatility=seen.volatility[t], regime=seen.regime[t], correlation=seen.correlation[t]),
         )
-        for name in ("action", "confidence", "size", "votes", "share", "step"):
+        for name in ("action", "confidence", "size", "book_size", "one_sided", "votes", "share", "step"):
             np.testing.assert_array_equal(getattr(whole, name)[t], getattr(bar, name), err_msg=f"{name} at bar {t}")
         for s in np.flatnonzero(bar.action):
             known = exits[t, s, bar.action[s] - 1]
             if known >= 0:
-                closes_at[int(s)] = int(known)
+                closes_at[int(s)] = int(known), float(net[t, s, bar.action[s] - 1])
+        taken = np.isin(bar.step, [Step.TAKEN, *KEPT_BACK])
         assert sum(funnel(bar.step).values()) == n_symbols
-        assert ((bar.step == Step.TAKEN) == (bar.action != 0)).all()
+        assert (taken == (bar.action != 0)).all()
+        assert (taken == (bar.book_size > 0)).all()
+        assert ((bar.step == Step.TAKEN) == (bar.size > 0)).all()
+        assert (bar.size <= bar.book_size).all()
         assert np.count_nonzero(state.side) <= policy.max_positions
         assert state.size.sum() <= policy.max_exposure + 1e-9
     np.testing.assert_array_equal(whole.state.recent(), state.recent())
+    np.testing.assert_array_equal(whole.state.money, state.money)
+    np.testing.assert_array_equal(whole.state.counts, state.counts)
+    SEEN_STEPS.update(Step(code) for code in np.unique(whole.step))
+
+
+def test_the_property_above_reached_every_rule_of_a_history():
+    """Random policies and markets ran into each rule, so their equality says something about each."""
+    # There all models are healthy, everything is an event, and random weights never tie.
+    never = {Step.NO_QUORUM, Step.NO_EVENT, Step.EVEN_SPLIT}
+    assert set(Step) - never == SEEN_STEPS
+
+
+@pytest.mark.parametrize(
+    ("regime", "side", "step", "share"),
+    [
+        ("UP", BUY, Step.TAKEN, 1.0),
+        ("UP", SELL, Step.REGIME, 0.0),
+        ("DOWN", SELL, Step.TAKEN, 1.0),
+        ("DOWN", BUY, Step.REGIME, 0.0),
+        ("RANGING", BUY, Step.TAKEN, 0.5),
+        ("WILD", SELL, Step.TAKEN, 0.5),
+        ("UNKNOWN", BUY, Step.TAKEN, 0.5),
+    ],
+)
+def test_the_regime_leaves_its_share_and_blocks_against_the_trend(regime, side, step, share):
+    """With the trend whole, without one or in a wild or unknown market half, against it nothing."""
+    policy = dataclasses.replace(POLICY, regime=RegimeRule())
+    decided = decide([[side] * 4], policy=policy, regime=regime)
+    assert (decided.step[0], decided.size[0]) == (step, pytest.approx(share * 0.02 * 0.6 * 0.5))
+
+
+def test_an_unknown_regime_can_be_blocked():
+    """A multiple of 0 takes nothing."""
+    policy = dataclasses.replace(POLICY, regime=RegimeRule(unknown=0.0))
+    assert decide([[BUY] * 4], policy=policy, regime="UNKNOWN").step[0] == Step.REGIME
+
+
+def test_regimes_are_told_by_the_two_features():
+    """Wild goes before any trend; what is no number of these is unknown, never calm."""
+    trend = np.array([1.0, -1.0, 0.0, 1.0, np.nan, 0.0, 0.5])
+    wild = np.array([0.0, 0.0, 0.0, 1.0, 0.0, np.nan, 0.0])
+    names = [REGIMES[code] for code in regimes_of(trend, wild)]
+    assert names == ["UP", "DOWN", "RANGING", "WILD", "UNKNOWN", "UNKNOWN", "UNKNOWN"]
+
+
+@pytest.mark.parametrize(("rest", "steps"), [(0, ["TAKEN"]), (2, ["COOLDOWN", "COOLDOWN", "TAKEN"])])
+def test_a_market_rests_after_a_position(rest, steps):
+    """As many bars as the policy says after the bar in which the position ended."""
+    policy = dataclasses.replace(POLICY, cooldown_bars=rest)
+    state = new_state(1, policy)
+    decide([[BUY] * 4], policy=policy, state=state)
+    close_position(policy, state, 0, bar_index=101, net=0.01)
+    found = [Step(decide([[BUY] * 4], policy=policy, state=state, bar=102 + k).step[0]).name for k in range(len(steps))]
+    assert found == steps
+
+
+@pytest.mark.parametrize(
+    ("correlation", "side", "step"),
+    [
+        (0.9, BUY, Step.CORRELATION),
+        (0.9, SELL, Step.TAKEN),
+        (-0.9, BUY, Step.TAKEN),
+        (-0.9, SELL, Step.CORRELATION),
+        (0.7, BUY, Step.TAKEN),
+    ],
+)
+def test_positions_that_move_alike_are_limited(correlation, side, step):
+    """Beside two longs at .9 a third that moves with them is refused, a hedge is not; .9 x .7 is below the limit."""
+    policy = dataclasses.replace(POLICY, max_correlated=2)
+    state = new_state(3, policy)
+    decide([[BUY] * 4, [BUY] * 4, [HOLD] * 4], policy=policy, state=state, correlation=0.9)
+    later = decide([[HOLD] * 4] * 2 + [[side] * 4], policy=policy, state=state, bar=101, correlation=correlation)
+    assert later.step[2] == step
+
+
+def test_an_unknown_correlation_takes_its_symbol_out_alone():
+    """What is not known is no reason to believe that positions differ."""
+    decided = decide([[BUY] * 4] * 2, correlation=np.array([np.nan, 0.5]))
+    assert outcome(decided) == [(Action.HOLD, Step.NOT_FINITE), (Action.BUY, Step.TAKEN)]
+
+
+def test_a_supervisor_that_observes_says_so_and_lets_pass():
+    """The same one-sided memory blocks in one mode and is only recorded in the other."""
+    watching = dataclasses.replace(POLICY, supervisor_mode="observe")
+    blocked = decide([[BUY] * 4], state=remembering(20, 0))
+    passed = decide([[BUY] * 4], policy=watching, state=remembering(20, 0, policy=watching))
+    assert (blocked.step[0], blocked.one_sided[0]) == (Step.SUPERVISOR, True)
+    assert (passed.step[0], passed.one_sided[0]) == (Step.TAKEN, True)
+    assert not decide([[BUY] * 4], state=remembering(14, 6)).one_sided[0]
+
+
+def test_a_supervisor_that_cannot_judge_blocks():
+    """A memory that holds what no action is, is a fault; it blocks both sides."""
+    state = remembering(10, 9)
+    state.ring[3] = 7
+    assert decide([[BUY] * 4], state=state).step[0] == Step.SUPERVISOR
+    assert decide([[SELL] * 4], state=state).step[0] == Step.SUPERVISOR
 
 
 def test_the_funnel_counts_every_symbol_once():

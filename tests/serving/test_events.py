@@ -67,7 +67,8 @@ def test_a_second_run_finds_all_events_served(engine, market, ruled):
     before = content(engine)
     assert run(engine, market, lineup_of((ruled,))).already_served == N
     with engine.begin() as connection:
-        lost = connection.scalar(select(predictions.c.bar_ms).order_by(predictions.c.bar_ms).offset(40).limit(1))
-        connection.execute(predictions.delete().where(predictions.c.bar_ms == lost))
+        untraded = select(predictions.c.id, predictions.c.bar_ms).where(predictions.c.action == 0)
+        row, lost = connection.execute(untraded.order_by(predictions.c.bar_ms).offset(40).limit(1)).one()
+        connection.execute(predictions.delete().where(predictions.c.id == row))
     assert run(engine, market, lineup_of((ruled,))).already_served == lost // TIMEFRAME.ms - TRAIN_END
     assert content(engine) == before

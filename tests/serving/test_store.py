@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from infra.tables import feature_rows, heartbeats, paper_trades, predictions, signals
-from serving.records import BarRecord, FeatureRow, PaperTrade, PredictionRow, SignalRow
+from infra.tables import feature_rows, heartbeats, paper_trades, position_checks, predictions, signals
+from serving.records import BarRecord, FeatureRow, PaperTrade, PositionCheck, PredictionRow, SignalRow
 from serving.store import write_bars
 
 FEATURES = FeatureRow(
@@ -49,19 +49,33 @@ TRADE = PaperTrade(
     bundle_hash="b",
     symbol="BTCUSDT",
     bar_ms=300_000,
+    contract="c",
     label_spec="l",
     side=-1,
-    size=0.02,
+    size=0.01,
+    book_size=0.02,
+    correlation=1 / 3,
     atr_fraction=0.01,
     vol_ratio=1.5,
     entry_ms=600_000,
 )
+CHECK = PositionCheck(
+    bundle_hash="b",
+    symbol="BTCUSDT",
+    bar_ms=0,
+    at_ms=300_000,
+    verdict="opposes",
+    probabilities=(1 / 3, 1 / 7, 11 / 21),
+    gross=-1 / 3,
+)
+BLIND = replace(CHECK, symbol="ETHUSDT", verdict="unknown", probabilities=None, gross=None)
 BAR = BarRecord(
     bar_ms=300_000,
     features=(FEATURES,),
     predictions=(PREDICTION,),
     signals=(SIGNAL,),
     opened=(TRADE,),
+    checks=(CHECK, BLIND),
     detail={"bar_ms": 300_000},
 )
 
@@ -84,12 +98,19 @@ def same(found, given) -> None:
 
 @pytest.mark.parametrize(
     ("table", "given"),
-    [(feature_rows, FEATURES), (predictions, PREDICTION), (signals, SIGNAL), (paper_trades, TRADE)],
+    [
+        (feature_rows, FEATURES),
+        (predictions, PREDICTION),
+        (signals, SIGNAL),
+        (paper_trades, TRADE),
+        (position_checks, CHECK),
+        (position_checks, BLIND),
+    ],
 )
 def test_every_value_comes_back_bit_for_bit(engine, table, given):
     """Doubles, bytes, arrays, NaN and missing values survive the way through text and arrays."""
     write_bars(engine, [BAR])
-    rows = stored(engine, table)
+    rows = [row for row in stored(engine, table) if row["symbol"] == given.symbol]
     assert len(rows) == 1
     same(rows[0], given)
 
@@ -134,11 +155,19 @@ def test_a_bar_is_written_whole_or_not_at_all(engine):
             connection.execute(text("ALTER TABLE paper_trades DROP CONSTRAINT t"))
 
 
+@pytest.mark.parametrize("lacking", ["features", "predictions"])
+def test_a_trade_without_what_caused_it_is_refused(engine, lacking):
+    """The database itself asks for the features and the prediction behind every paper trade, and nothing is kept."""
+    with pytest.raises(SQLAlchemyError, match="foreign key"):
+        write_bars(engine, [replace(BAR, **{lacking: ()})])
+    assert [len(stored(engine, table)) for table in (feature_rows, predictions, signals, paper_trades)] == [0] * 4
+
+
 def test_the_sign_of_life_is_part_of_the_bar(engine):
     """The newest bar's detail is the component's heartbeat; a replay writes none."""
-    write_bars(engine, [BAR], heartbeat=None)
+    write_bars(engine, [BAR])
     assert stored(engine, heartbeats) == []
-    write_bars(engine, [BAR, replace(BAR, bar_ms=600_000, detail={"bar_ms": 600_000})])
+    write_bars(engine, [BAR, replace(BAR, bar_ms=600_000, detail={"bar_ms": 600_000})], heartbeat="worker")
     assert [(row["component"], row["detail"]) for row in stored(engine, heartbeats)] == [
         ("worker", {"bar_ms": 600_000})
     ]

@@ -110,7 +110,8 @@ def test_a_round_that_fails_before_any_bar_is_recorded_and_survived(stand):
     serve_forever(
         stand.engine,
         stand.lake,
-        plan=stand.plan,
+        plan_for=lambda _lineup: stand.plan,
+        timeframe=TIMEFRAME,
         adopt=who,
         stop=stop,
         settle_delay_ms=5000,

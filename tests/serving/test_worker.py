@@ -151,7 +151,8 @@ def test_for_ever_serves_each_close_and_survives_errors(engine, market, bundles)
     serve_forever(
         engine,
         _until(market, AT),
-        plan=plan_for(market, run="live"),
+        plan_for=lambda _: plan_for(market, run="live"),
+        timeframe=TIMEFRAME,
         adopt=adopt,
         stop=stop,
         settle_delay_ms=5_000,
