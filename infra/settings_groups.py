@@ -382,6 +382,22 @@ class ServingSettings(SettingsGroup):
     )
     max_age_bars: int = Field(default=2, ge=1, le=100, description="Age of the last bar beyond which data are stale")
     max_model_age_days: int = Field(default=90, ge=1, le=3650, description="Days after training until a model expires")
+    frozen_bars: int = Field(
+        default=12, ge=3, le=1000, description="Real bars in a row that are one bar repeated: such a market is frozen"
+    )
+    constant_predictions: int = Field(
+        default=60, ge=20, le=10_000, description="The champion's answers in a row that are one answer: it is no model"
+    )
+    max_decision_s: float = Field(
+        default=10, ge=0.1, le=3600, description="Seconds a decision may take; one that took longer is not said"
+    )
+    drift_block: Literal["never", "live", "always"] = Field(
+        default="live",
+        description="In which serving.mode critical drift keeps the champion silent; live: not in observe and paper",
+    )
+    drift_block_hours: int = Field(
+        default=48, ge=1, le=8760, description="Age in hours beyond which a verdict of drift blocks no more"
+    )
     max_error_bars: int = Field(
         default=10, ge=1, le=10_000, description="Bars in a row on which the champion fails before the worker halts"
     )

@@ -50,7 +50,9 @@ def _point(store: ModelStore, alias: Alias, row: Deployment | None) -> int | Non
     """Point an alias at the version of a deployment, or at another one of the same bundle; without any it goes."""
     version = None
     if row is not None:
-        version = row.version if store.has_version(row.version) else store.find_version_by_hash(row.bundle_hash)
+        # A registry that was made anew counts from 1 again: the number alone says nothing about what it holds.
+        holds = store.bundle_of(row.version) == row.bundle_hash
+        version = row.version if holds else store.find_version_by_hash(row.bundle_hash)
     if version is None:
         store.remove_alias(alias)
     else:

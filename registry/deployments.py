@@ -22,6 +22,7 @@ __all__ = [
     "changing_champion",
     "current_champion",
     "deployment_history",
+    "disputed",
     "rollback_target",
 ]
 
@@ -48,6 +49,25 @@ def current_champion(engine: Engine, model_name: str) -> Deployment | None:
     """The champion now, or None before the first promotion."""
     with engine.connect() as connection:
         return _last(connection, model_name)
+
+
+def disputed(engine: Engine, model_name: str) -> str:
+    """Why nobody can tell who is champion, in words; empty where the last row follows from the one before it.
+
+    Every change names the champion it replaced. A last row that replaced another one than the row before it made was
+    written past the lock: by hand, or by a second database that was merged in. Both bundles then claim to be champion,
+    and only a person knows which is meant; the next promotion or rollback settles it.
+    """
+    query = select(deployments).where(deployments.c.model_name == model_name).order_by(deployments.c.id.desc()).limit(2)
+    with engine.connect() as connection:
+        rows = connection.execute(query).all()
+    if len(rows) < 2 or rows[0].previous_hash == rows[1].bundle_hash:
+        return ""
+    replaced = "none" if rows[0].previous_hash is None else rows[0].previous_hash[:12]
+    return (
+        f"deployment {rows[0].id} made {rows[0].bundle_hash[:12]} champion in place of {replaced}, "
+        f"but the champion was {rows[1].bundle_hash[:12]}"
+    )
 
 
 def deployment_history(engine: Engine, model_name: str) -> tuple[Deployment, ...]:

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from infra.heartbeats import beat, read_heartbeats
 from registry.cache import BundleCache
 from registry.challenger import note_challenger
-from registry.deployments import current_champion
+from registry.deployments import current_champion, disputed
 from registry.errors import BundleError, PromotionError, StoreError
 from registry.mlflow_store import ModelStore
 from registry.promotion import ServingMode, adopt_alias, fetch_version
@@ -41,7 +41,11 @@ def look_at_registry(
     try:
         adopt_alias(engine, store, cache, model_name=model_name, serving_mode=serving_mode)
         note_challenger(engine, store)
-        found = RegistryLook(note=_champion_in_mlflow(engine, store, cache, model_name))
+        two = disputed(engine, model_name) or _same_number_other_bundle(engine, store, model_name)
+        if two:
+            found = RegistryLook(cause="two_champions", detail=two)
+        else:
+            found = RegistryLook(note=_champion_in_mlflow(engine, store, cache, model_name))
     except StoreError as error:
         found = RegistryLook(cause="registry_down", detail=str(error))
     except (PromotionError, BundleError) as error:
@@ -61,14 +65,28 @@ def _champion_in_mlflow(engine: Engine, store: ModelStore, cache: BundleCache, m
     if champion is None:
         return ""
     here = champion.bundle_hash in cache.hashes()
-    version = champion.version if store.has_version(champion.version) else None
-    version = version or store.find_version_by_hash(champion.bundle_hash)
+    holds = store.bundle_of(champion.version) == champion.bundle_hash
+    version = champion.version if holds else store.find_version_by_hash(champion.bundle_hash)
     if version is not None:
         if not here:
             fetch_version(store, cache, version, champion.bundle_hash)
         return ""
     serves = "it serves from the local cache" if here else "nothing can load it here"
     return f"champion version {champion.version} was deleted in MLflow; {serves}. Promote another version, or roll back"
+
+
+def _same_number_other_bundle(engine: Engine, store: ModelStore, model_name: str) -> str:
+    """MLflow's champion has the number of ours and another bundle: whether it was meant, its number cannot say."""
+    champion = current_champion(engine, model_name)
+    if champion is None or store.get_alias("champion") != champion.version:
+        return ""
+    holds = store.bundle_of(champion.version)
+    if holds in (None, champion.bundle_hash):
+        return ""
+    return (
+        f"version {champion.version} is champion with bundle {champion.bundle_hash[:12]} in PostgreSQL "
+        f"and with {str(holds)[:12]} in MLflow"
+    )
 
 
 def _component(model_name: str) -> str:

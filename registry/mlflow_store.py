@@ -100,6 +100,12 @@ class ModelStore:
         with self._asking(f"version {version}"):
             return bool(self._search(f" and version_number = {version}"))
 
+    def bundle_of(self, version: int) -> str | None:
+        """The hash of the bundle that a version holds; None where there is no such version or it holds none."""
+        with self._asking(f"version {version}"):
+            found = self._search(f" and version_number = {version}")
+            return found[0].tags.get("bundle_hash") if found else None
+
     def aliases(self) -> dict[str, int]:
         """Every alias with the version it points at."""
         with self._asking("the aliases"):

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from features.contract import FeatureContract
 from market.errors import LockstepError
 from registry.cache import BundleCache
+from registry.deployments import disputed
 from registry.look import NOTHING_WRONG, RegistryLook
 from registry.promotion import Deployment, current_champion
 from serving.lineup import Lineup, ServedBundle
@@ -40,9 +41,14 @@ def adopt(
     held = loaded or Lineup(cause="no_champion")
     try:
         deployed = current_champion(engine, model_name)
+        two = disputed(engine, model_name)
     except (LockstepError, SQLAlchemyError) as error:
         return _keep(held, "registry_down", str(error), None, challengers)
-    if deployed is None:
+    if two:
+        look = RegistryLook(cause="two_champions", detail=two)
+    if two and held.champion is not None:  # it goes on predicting, and nothing is said until a person decided
+        made = Lineup(champion=held.champion, challengers=challengers, cause=look.cause, detail=look.detail)
+    elif deployed is None:
         made = Lineup(challengers=challengers, cause="no_champion", detail=look.detail)
     elif held.champion is not None and held.champion.bundle.hash == deployed.bundle_hash:
         champion = ServedBundle(bundle=held.champion.bundle, version=deployed.version)

@@ -28,7 +28,7 @@ from serving.market_facts import REGIMES, MarketFacts, facts_of_rows
 from serving.market_view import BarView, MarketView
 from serving.records import BarRecord, FeatureRow, PaperExit, PaperTrade, PositionCheck, PredictionRow, SignalRow
 from serving.reevaluation import check_positions
-from serving.states import OK, State, cause_of_error, gravest, state_of
+from serving.states import OK, UNKNOWN, State, cause_of_error, gravest, kind_of, state_of
 
 __all__ = ["Seat", "serve_bar", "silent_bar"]
 
@@ -91,6 +91,7 @@ def serve_bar(
     closed: list[PaperExit] = []
     checks: list[PositionCheck] = []
     errors: dict[str, str] = {}
+    unforeseen = dict(bar.unforeseen)
     champion: _Said | None = None
     guard = OK
     for seat in seats:
@@ -102,6 +103,8 @@ def serve_bar(
         except Exception as error:  # noqa: BLE001  fail closed: a bundle's trouble is that bundle's cause
             cause = cause_of_error(error)
             errors[seat.bundle.hash] = "model_error" if state_of(cause) < State.FLAT else cause
+            if cause == UNKNOWN:
+                unforeseen[seat.bundle.hash] = kind_of(error)
             continue
         predictions += _prediction_rows(seat, said, bar, plan)
         checks += check_positions(seat.policy, seat.ledger, index, said.held, path_at)
@@ -121,15 +124,24 @@ def serve_bar(
         opened=tuple(opened),
         closed=tuple(closed),
         checks=tuple(checks),
-        detail=_detail(bar, plan, champion, causes, errors) | _guards(seats),
+        detail=_detail(bar, plan, champion, causes, errors)
+        | _guards(seats)
+        | ({"unforeseen": unforeseen} if unforeseen else {}),
     )
 
 
-def silent_bar(lineup: Lineup, plan: ServePlan, *, index: int, cause: str) -> BarRecord:
-    """A bar of which nothing can be seen: one signal per symbol with the cause, and nothing else."""
+def silent_bar(lineup: Lineup, plan: ServePlan, *, index: int, cause: str, kind: str | None = None) -> BarRecord:
+    """A bar of which nothing can be seen: one signal per symbol with the cause, and nothing else.
+
+    ``kind`` is that of an error nobody foresaw.
+    """
     bar_ms = index * plan.contract.timeframe_ms
-    signals = tuple(_signal(lineup, plan, symbol, bar_ms, cause, {"cause": cause}) for symbol in plan.symbols)
-    return BarRecord(bar_ms=bar_ms, signals=signals, detail={"bar_ms": bar_ms, "run": plan.run, "cause": cause})
+    steps = {"cause": cause} if kind is None else {"cause": cause, "error": kind}
+    signals = tuple(_signal(lineup, plan, symbol, bar_ms, cause, steps) for symbol in plan.symbols)
+    detail: dict[str, object] = {"bar_ms": bar_ms, "run": plan.run, "cause": cause}
+    if kind is not None:
+        detail["unforeseen"] = {"bar": kind}
+    return BarRecord(bar_ms=bar_ms, signals=signals, detail=detail)
 
 
 def _judge(seat: Seat, bar: BarView, plan: ServePlan) -> _Said:
@@ -289,7 +301,7 @@ def _signals(
         steps |= _what_rules_did(champion, s)
         if symbol in verdicts:
             steps["position"] = verdicts[symbol]
-        if rule is not None and rule.mode == "meta" and causes[s] == OK:
+        if rule is not None and rule.mode == "meta" and state_of(causes[s]) == State.FULL:
             votes = rule.primary.votes(bar.features[[s]], plan.contract.names)[0].tolist()
             steps["primary"] = dict(zip(rule.primary.versions, votes, strict=True))
         action, confidence, size = (column[s] for column in _columns(champion.decided))

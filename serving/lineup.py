@@ -62,9 +62,11 @@ class ServePlan:
 
     A bar decided more than ``max_age_bars`` after its close is stale; a champion whose training data ended more than
     ``max_model_age_days`` before the decision is expired. ``arming_needed`` (live mode): only a champion that a
-    person armed may give signals. After ``max_error_bars`` bars on which the champion failed the worker halts.
-    ``symbols`` are those of the share ``share`` of ``shares`` (``serving.shares``). ``contract_id`` is the contract's
-    fingerprint.
+    person armed may give signals. After ``max_error_bars`` bars on which the champion failed the worker halts. A market
+    whose last ``frozen_bars`` real bars are one bar repeated is frozen, a champion whose last ``constant_predictions``
+    answers are one answer is no model, a decision that took longer than ``max_decision_ms`` is not said, and a verdict
+    of critical drift blocks for ``drift_block_hours`` (None: never). ``symbols`` are those of the share ``share`` of
+    ``shares`` (``serving.shares``). ``contract_id`` is the contract's fingerprint.
     """
 
     model_name: str
@@ -74,6 +76,10 @@ class ServePlan:
     max_age_bars: int = 2
     max_model_age_days: int = 90
     arming_needed: bool = False
+    frozen_bars: int = 12
+    constant_predictions: int = 60
+    max_decision_ms: int = 10_000
+    drift_block_hours: int | None = None
     max_error_bars: int = 10
     share: int = 0
     shares: int = 1

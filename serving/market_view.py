@@ -11,8 +11,8 @@ The decision at bar t is taken ``delay_ms`` (one minute) after its close; with `
 one moment, as the live worker does when it catches up.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from market.candles import Ints
 from market.timeframe import Timeframe
 from serving.errors import MarketViewError
 from serving.known_rows import Clock
-from serving.states import OK, cause_of_error, cause_of_reason
+from serving.states import OK, UNKNOWN, cause_of_error, cause_of_reason, kind_of
 from serving.symbol_market import SymbolMarket, grid_at, read_market
 
 __all__ = ["DECISION_DELAY_MS", "BarView", "MarketView"]
@@ -37,7 +37,8 @@ class BarView:
     """All symbols at one bar.
 
     ``features (S, F) float32``; ``reasons (S,) int64`` the row's flags, -1 where there is no row; ``causes`` the names
-    of the fail-closed causes, ``ok`` where the row may be predicted on; ``known_at_ms`` the moment of the decision.
+    of the fail-closed causes, ``ok`` where the row may be predicted on; ``known_at_ms`` the moment of the decision;
+    ``unforeseen`` the kind of error by symbol where nobody foresaw it.
     """
 
     index: int
@@ -45,6 +46,7 @@ class BarView:
     features: NDArray[np.float32]
     reasons: Ints
     causes: tuple[str, ...]
+    unforeseen: Mapping[str, str] = field(default_factory=dict)
 
 
 class MarketView:
@@ -101,6 +103,7 @@ class MarketView:
         features = np.full((n, len(self.contract.names)), np.nan, dtype=np.float32)
         reasons = np.full(n, -1, dtype=np.int64)
         causes = []
+        unforeseen = {}
         for s, market in enumerate(self._markets):
             try:
                 if s in dirty:
@@ -109,6 +112,8 @@ class MarketView:
             except Exception as error:  # noqa: BLE001  fail closed: one symbol's trouble is that symbol's cause
                 self._late.setdefault(index + 1, set()).add(s)
                 causes.append(cause_of_error(error))
+                if causes[-1] == UNKNOWN:
+                    unforeseen[market.symbol] = kind_of(error)
                 continue
             if answer.reason is None:
                 causes.append("no_data")
@@ -122,11 +127,16 @@ class MarketView:
             features=features,
             reasons=reasons,
             causes=tuple(causes),
+            unforeseen=unforeseen,
         )
 
     def valid(self, view: BarView) -> NDArray[np.bool_]:
         """``(S,)`` which rows may be predicted on."""
         return np.array([cause == OK for cause in view.causes], dtype=np.bool_)
+
+    def standing_still(self, index: int, *, bars: int) -> tuple[str, ...]:
+        """The symbols whose last ``bars`` real bars up to ``index`` are one bar repeated, or silent ones."""
+        return tuple(market.symbol for market in self._markets if market.stands_still(index, bars=bars))
 
     def path(self, symbol: int, *, first_index: int, index: int) -> PricePath | None:
         """Bars ``[first_index, index]`` of the symbol in this row as bar ``index`` knew them."""

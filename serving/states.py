@@ -18,18 +18,21 @@ from sqlalchemy.exc import SQLAlchemyError
 from features.errors import ContractError, FeatureError
 from features.reasons import Reason
 from infra.errors import DatabaseError, LakeError
+from infra.full_disk import is_disk_full
 from registry.errors import BundleContractError, BundleError, PredictionError, StoreError
 
 __all__ = [
     "CAUSES",
     "CHAMPION_ERRORS",
     "OK",
+    "UNKNOWN",
     "Cause",
     "State",
     "cause_of_error",
     "cause_of_reason",
     "fail_closed_page",
     "gravest",
+    "kind_of",
     "state_of",
 ]
 
@@ -62,6 +65,13 @@ _ROWS = (
         state=State.FULL,
         meaning="Data, features, champion and database are as they should be",
         remedy="Nothing; a HOLD names its rule in `steps`",
+    ),
+    Cause(
+        name="revised_bar",
+        state=State.FULL,
+        meaning="The venue changed an earlier bar after it was decided on; what was said stays as it was, and this and "
+        "later bars are decided on the new values",
+        remedy="Nothing; `lockstep parity` judges every bar by what was known when it was decided",
     ),
     Cause(
         name="bundle_refused",
@@ -116,6 +126,13 @@ _ROWS = (
         state=State.FLAT,
         meaning="The bar, or the newest one stored of this symbol, closed more than serving.max_age_bars bars ago",
         remedy="Check collection with `lockstep doctor`; the next fresh bar clears this",
+    ),
+    Cause(
+        name="frozen_feed",
+        state=State.FLAT,
+        meaning="The last serving.frozen_bars real bars of this symbol are one bar repeated, or nothing was traded in "
+        "them: that is no live market",
+        remedy="Look at the symbol at its venue; the first bar that moves clears this",
     ),
     Cause(
         name="clock_skew",
@@ -185,6 +202,26 @@ _ROWS = (
         remedy="Inspect the bundle with `lockstep models verify`; roll back if it repeats",
     ),
     Cause(
+        name="constant_output",
+        state=State.FLAT,
+        meaning="The champion's last serving.constant_predictions answers, over all symbols, are one and the same: "
+        "that is no model",
+        remedy="Roll back with `lockstep rollback`, then find what its inputs or its training lost",
+    ),
+    Cause(
+        name="drift_block",
+        state=State.FLAT,
+        meaning="The newest verdict about the champion's inputs is critical drift, younger than "
+        "serving.drift_block_hours, and serving.drift_block asks to stop for it",
+        remedy="Read `lockstep drift`, train and promote, or let the next check find it gone; predictions go on",
+    ),
+    Cause(
+        name="slow_decision",
+        state=State.FLAT,
+        meaning="The decision was ready later than serving.max_decision_s after it began: the market has moved on",
+        remedy="Find what held the worker up (load, a slow disk, a pause); the next bar in time clears this",
+    ),
+    Cause(
         name="guard_paused",
         state=State.FLAT,
         meaning="The champion's own closed trades paused it (guard.paused_*); its book goes on unsaid",
@@ -213,6 +250,19 @@ _ROWS = (
         state=State.HALT,
         meaning="Nothing can be recorded, so nothing is said",
         remedy="Bring PostgreSQL back; missed bars are caught up",
+    ),
+    Cause(
+        name="disk_full",
+        state=State.HALT,
+        meaning="A disk is full, so nothing can be recorded and nothing is said; nothing is half-written",
+        remedy="Free space where the database or the lake lies; missed bars are caught up",
+    ),
+    Cause(
+        name="two_champions",
+        state=State.HALT,
+        meaning="Two bundles claim to be champion: the last deployment does not follow from the one before it, or "
+        "MLflow's champion has our version's number and another bundle",
+        remedy="Decide which is meant, then `lockstep promote` or `lockstep rollback`",
     ),
     Cause(
         name="drawdown",
@@ -258,8 +308,8 @@ def state_of(cause: str) -> State:
 
 
 def gravest(causes: Iterable[str]) -> str:
-    """The cause with the gravest state, the earlier one among equals; ``ok`` when there is none."""
-    return max(causes, key=state_of, default=OK)
+    """The cause with the gravest state, the earlier one among equals; ``ok`` only when there is no other."""
+    return max(causes, key=lambda cause: (state_of(cause), cause != OK), default=OK)
 
 
 def cause_of_reason(reason: int) -> str:
@@ -272,10 +322,22 @@ def cause_of_reason(reason: int) -> str:
 
 def cause_of_error(error: BaseException) -> str:
     """The cause behind an exception; ``unknown_error`` for one nobody foresaw."""
+    if is_disk_full(error):
+        return "disk_full"
     for kind, cause in _ERRORS:
         if isinstance(error, kind):
             return cause
     return UNKNOWN
+
+
+def kind_of(error: BaseException) -> str:
+    """What sort of error this is, by which those that nobody foresaw are counted.
+
+    >>> kind_of(ZeroDivisionError("division by zero"))
+    'ZeroDivisionError'
+    """
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def fail_closed_page() -> str:

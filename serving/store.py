@@ -6,6 +6,7 @@ serving a bar twice changes nothing, and a process killed anywhere leaves whole 
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
@@ -14,8 +15,10 @@ from sqlalchemy import Connection, Engine
 
 from serving.records import BarRecord, FeatureRow, PaperExit, PaperTrade, PositionCheck, PredictionRow, SignalRow
 
-__all__ = ["write_bars", "write_heartbeat"]
+__all__ = ["UNFORESEEN", "unforeseen_in", "write_bars", "write_heartbeat"]
 
+UNFORESEEN = "unforeseen errors"
+"""The component that counts errors nobody foresaw, by kind."""
 _ARRAYS = {"model_probabilities": "float8[]", "probabilities": "float8[]", "votes": "int[]"}
 _TYPES = {
     "bar_ms": "bigint",
@@ -57,6 +60,8 @@ def write_bars(engine: Engine, records: Sequence[BarRecord], *, heartbeat: str |
         _insert(connection, "paper_trades", PaperTrade, [row for one in records for row in one.opened])
         _insert(connection, "position_checks", PositionCheck, [row for one in records for row in one.checks])
         _close(connection, [row for one in records for row in one.closed])
+        for kind, times in unforeseen_in(records).items():
+            _count_unforeseen(connection, kind, times)
         if heartbeat is not None:
             write_heartbeat(connection, heartbeat, records[-1].detail)
 
@@ -67,6 +72,26 @@ def write_heartbeat(connection: Connection, component: str, detail: dict[str, ob
         "INSERT INTO heartbeats (component, at, detail) VALUES (%(component)s, now(), %(detail)s::jsonb) "
         "ON CONFLICT (component) DO UPDATE SET at = now(), detail = excluded.detail",
         {"component": component, "detail": json.dumps(detail, allow_nan=False)},
+    )
+
+
+def unforeseen_in(records: Iterable[BarRecord]) -> Counter[str]:
+    """How often each kind of error that nobody foresaw stopped something in these bars."""
+    found: Counter[str] = Counter()
+    for record in records:
+        kinds = record.detail.get("unforeseen")
+        found.update(kinds.values() if isinstance(kinds, dict) else ())
+    return found
+
+
+def _count_unforeseen(connection: Connection, kind: str, times: int) -> None:
+    """Add to the count of this kind, in the transaction of the bar it stopped."""
+    connection.exec_driver_sql(
+        "INSERT INTO heartbeats AS kept (component, at, detail) "
+        "VALUES (%(component)s, now(), jsonb_build_object(%(kind)s::text, %(times)s::int)) "
+        "ON CONFLICT (component) DO UPDATE SET at = now(), detail = kept.detail || "
+        "jsonb_build_object(%(kind)s::text, coalesce((kept.detail ->> %(kind)s::text)::int, 0) + %(times)s::int)",
+        {"component": UNFORESEEN, "kind": kind, "times": times},
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from serving.records import BarRecord
+from serving.store import unforeseen_in
 
 __all__ = ["ServeSummary", "SummaryCount", "combined"]
 
@@ -18,8 +19,8 @@ class ServeSummary:
     """One run: bars served now, bars found already served, bars passed over because they were too long ago.
 
     ``reasons`` counts signals per fail-closed cause, ``actions`` per action of the champion, ``funnel`` its decisions
-    per step, ``errors`` bars per bundle hash on which that bundle failed. ``first_index`` and ``last_index`` are None
-    when nothing was served.
+    per step, ``errors`` bars per bundle hash on which that bundle failed, ``unforeseen`` errors that nobody foresaw per
+    kind. ``first_index`` and ``last_index`` are None when nothing was served.
     """
 
     bars: int
@@ -35,6 +36,7 @@ class ServeSummary:
     actions: dict[int, int]
     funnel: dict[str, int]
     errors: dict[str, int]
+    unforeseen: dict[str, int]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,6 +52,7 @@ class SummaryCount:
     actions: Counter[int] = field(default_factory=Counter)
     funnel: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
+    unforeseen: Counter[str] = field(default_factory=Counter)
 
     def add(self, record: BarRecord) -> None:
         """Count one bar."""
@@ -64,6 +67,7 @@ class SummaryCount:
         self.actions.update(row.action for row in record.signals)
         self.funnel.update(_counts(record.detail.get("funnel")))
         self.errors.update(_names(record.detail.get("errors")))
+        self.unforeseen.update(unforeseen_in([record]))
 
     def summary(self) -> ServeSummary:
         """The numbers so far."""
@@ -81,6 +85,7 @@ class SummaryCount:
             actions=dict(self.actions),
             funnel=dict(self.funnel),
             errors=dict(self.errors),
+            unforeseen=dict(self.unforeseen),
         )
 
 
@@ -107,6 +112,7 @@ def combined(parts: Iterable[ServeSummary]) -> ServeSummary:
         actions=dict(sums("actions")),
         funnel=dict(sums("funnel")),
         errors=dict(sums("errors")),
+        unforeseen=dict(sums("unforeseen")),
     )
 
 

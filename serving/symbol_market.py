@@ -20,6 +20,7 @@ from market.basis import MarkStamps, basis_on_grid
 from market.candles import Candles
 from market.funding import FundingStamps, funding_on_grid
 from market.grid import BarGrid, to_grid
+from market.standstill import stands_still_at
 from market.taker_flow import TakerShares, taker_on_grid
 from market.timeframe import DAY_MS
 from serving.known_rows import (
@@ -111,6 +112,11 @@ class SymbolMarket:
         self._stream: FeatureStream | None = None
         self._missing = np.full(len(contract.names), np.nan, dtype=np.float32)
 
+    @property
+    def symbol(self) -> str:
+        """Which market this is."""
+        return self._market.symbol
+
     def rebuild(self, index: int, reference: BarGrid | None) -> None:
         """Start over with what bar ``index`` knew; the next ``answer`` warms a new stream."""
         self._stream = None
@@ -153,6 +159,10 @@ class SymbolMarket:
             return FeatureAnswer(values=block.values[-1].copy(), reason=int(block.reason[-1]))
         values, reason = self._stream.advance(index, inputs.values[index - inputs.first_index])
         return FeatureAnswer(values=values, reason=int(reason))
+
+    def stands_still(self, index: int, *, bars: int) -> bool:
+        """Whether the last real bars that bar ``index`` knew are one bar repeated, or silent; False without bars."""
+        return self._grid is not None and stands_still_at(self._grid, index, bars=bars)
 
     def path(self, first_index: int, index: int) -> PricePath | None:
         """Bars ``[first_index, index]`` as bar ``index`` knew them, funding included; None where there are none."""

@@ -12,33 +12,40 @@ from dataclasses import dataclass
 from threading import Event
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
-from infra.errors import InfraError
+from infra.errors import LakeError
 from infra.freshness import candle_watermarks, is_fresh, max_age_ms
 from infra.lake import Lake
 from infra.sources.protocol import Kind
 from market.timeframe import Timeframe
 from serving.arming import armed_cause
-from serving.bar import Seat, serve_bar, silent_bar
+from serving.bar import Seat, serve_bar
+from serving.drift_block import drift_cause
+from serving.guards import Guards, open_guards, too_slow
 from serving.halt import is_halted, resumed_at_ms
 from serving.kill_switch import throw_if_due
 from serving.ledger import Ledger
 from serving.lineup import Lineup, ServePlan, covered
 from serving.market_view import DECISION_DELAY_MS, MarketView
-from serving.progress import first_unserved, last_served
+from serving.progress import first_unserved, last_decision, last_served
 from serving.recall import recall_state
 from serving.records import BarRecord
 from serving.shares import policy_of_share
-from serving.states import OK, cause_of_error, gravest
+from serving.states import OK, UNKNOWN, State, cause_of_error, gravest, state_of
 from serving.store import write_bars
 from serving.summary import ServeSummary, SummaryCount
+from serving.unforeseen import silent_by_error, unforeseen_error
 from serving.venue_rule import VenueRule, venue_cause
 
 __all__ = ["replay", "serve_bar", "serve_forever", "serve_once"]
 
 _BARS_PER_WRITE = 24
+_MOST_CAUGHT_UP = 288
 OnProgress = Callable[[int, int], None]
+
+
+def _wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def replay(
@@ -67,9 +74,12 @@ def replay(
         return count.summary()
     view = MarketView(lake, plan.symbols, plan.contract, start_index=first, end_index=end_index, delay_ms=delay_ms)
     seats = _take_seats(engine, lineup, plan, before_index=first)
+    guards = open_guards(engine, lake, lineup, plan, first_index=first, end_index=end_index)
     waiting: list[BarRecord] = []
     for index in range(first, end_index):
+        until_ms = view.timeframe.close_time(index) + delay_ms
         record = serve_bar(view, seats, lineup, plan, index=index)
+        record = guards.check(record, view, after_ms=until_ms - view.timeframe.ms, until_ms=until_ms)
         waiting.append(record)
         count.add(record)
         if len(waiting) == _BARS_PER_WRITE or index + 1 == end_index:
@@ -97,17 +107,22 @@ def serve_once(
     *,
     plan: ServePlan,
     now_ms: int,
-    max_catch_up: int = 288,
+    max_catch_up: int = _MOST_CAUGHT_UP,
     grace_ms: int = DECISION_DELAY_MS,
     venue: VenueRule | None = None,
+    clock_ms: Callable[[], int] = _wall_clock_ms,
+    began_ms: int | None = None,
 ) -> ServeSummary:
     """Serve every bar that closed since the last served one, as known at ``now_ms``.
 
     A bar that no market has yet is waited for until ``grace_ms`` after its close; then it is served as missing. At most
     ``max_catch_up`` bars are caught up, older ones are passed over. Bars decided more than ``plan.max_age_bars`` bars
     after their close are FLAT ``stale_data``, and so is a symbol whose newest stored bar is that old. ``venue`` is the
-    rule of the venue behind these markets; None where there is none.
+    rule of the venue behind these markets; None where there is none. ``clock_ms`` only measures how long a decision
+    took, the first one since ``began_ms`` on that clock (None: since this call). A bar stopped by an error nobody
+    foresaw is recorded as that and ends the round.
     """
+    began_ms = clock_ms() if began_ms is None else began_ms
     plan.check(lineup)
     timeframe = Timeframe(plan.contract.timeframe_ms)
     count = SummaryCount(timeframe_ms=timeframe.ms)
@@ -115,29 +130,34 @@ def serve_once(
         halted = is_halted(connection)
         resumed_ms = resumed_at_ms(connection)
         served_ms = last_served(connection, plan)
-    marks = candle_watermarks(lake, plan.symbols, timeframe)
+        decided_ms = now_ms if served_ms is None else last_decision(connection, plan, served_ms)
+    marks = _watermarks(lake, plan)
     due = _due(marks, timeframe, served_ms, now_ms=now_ms, max_catch_up=max_catch_up, grace_ms=grace_ms)
     count.passed_over = due.passed_over
     if due.first >= due.end:
         return count.summary()
     seats = _take_seats(engine, lineup, plan, before_index=due.first, resumed_ms=resumed_ms)
-    view, trouble = _open_view(lake, plan, due, now_ms)
+    seen = _look(engine, lake, lineup, plan, due, now_ms)
     limit_ms = max_age_ms(Kind.CANDLES, timeframe=timeframe, max_age_bars=plan.max_age_bars)
     stale = [
         s for s, mark in marks.items() if mark is not None and not is_fresh(mark, now_ms=now_ms, limit_ms=limit_ms)
     ]
     asked = venue_cause(engine, venue, now_ms=now_ms, max_age_ms=limit_ms)
-    armed = OK
-    if plan.arming_needed and lineup.champion is not None:
-        serves = lineup.champion.bundle.hash
-        armed = armed_cause(engine, model_name=plan.model_name, bundle_hash=serves, now_ms=now_ms)
+    allowed = _allowed(engine, lineup, plan, now_ms=now_ms)
     for index in range(due.first, due.end):
         late = not is_fresh(timeframe.close_time(index), now_ms=now_ms, limit_ms=limit_ms)
-        standing = gravest(("halted" if halted else OK, due.cause, asked, armed, "stale_data" if late else OK))
-        if view is None:
-            record = silent_bar(lineup, plan, index=index, cause="halted" if halted else trouble)
+        standing = gravest(("halted" if halted else OK, due.cause, asked, allowed, "stale_data" if late else OK))
+        error: Exception | None = None
+        if isinstance(seen, Exception):
+            record = silent_by_error(lineup, plan, index=index, standing=standing, error=seen)
         else:
-            record = serve_bar(view, seats, lineup, plan, index=index, standing_cause=standing, stale=stale)
+            try:
+                record = serve_bar(seen.view, seats, lineup, plan, index=index, standing_cause=standing, stale=stale)
+                record = seen.guards.check(record, seen.view, after_ms=decided_ms, until_ms=now_ms)
+            except Exception as raised:  # noqa: BLE001  fail closed: the bar is FLAT and says what stopped it
+                error = raised
+                record = silent_by_error(lineup, plan, index=index, standing=standing, error=raised)
+        record = too_slow(record, plan, took_ms=clock_ms() - began_ms)
         write_bars(engine, [record], heartbeat=plan.component)
         count.add(record)
         thrown = throw_if_due(
@@ -148,6 +168,9 @@ def serve_once(
             max_error_bars=plan.max_error_bars,
         )
         halted = halted or thrown is not None
+        if error is not None:
+            break  # memory may be half changed: the next round begins from what is recorded
+        began_ms, decided_ms = clock_ms(), now_ms
     return count.summary()
 
 
@@ -165,16 +188,17 @@ def serve_forever(
     venue: VenueRule | None = None,
     on_bar: Callable[[ServeSummary], None] | None = None,
     on_error: Callable[[Exception, str], None] | None = None,
-    clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    clock_ms: Callable[[], int] = _wall_clock_ms,
 ) -> None:
     """Serve each bar ``settle_delay_ms`` after its close until ``stop`` is set.
 
     ``adopt`` is asked before every round who serves, with what is loaded now; it must return at once when nothing has
     changed. ``plan_for`` says what to serve for it, asked when a bar is due. ``pause`` waits for news, at most the
     ``poll_s`` seconds it is given; None only waits. ``venue`` is the rule of the venue behind these markets. While the
-    database is down nothing is said and every round tries again; other errors are handed to ``on_error`` with their
-    cause, and the bar is tried again in the next round.
+    database is down or its disk is full nothing is said and every round tries again. An error nobody foresaw makes the
+    bar FLAT, is counted, and serving goes on with the next one. Every error is handed to ``on_error`` with its cause.
     """
+    tell: Callable[[Exception, str], object] = on_error or (lambda _error, _cause: None)
     lineup: Lineup | None = None
     done = -1
     while not stop.is_set():
@@ -187,14 +211,22 @@ def serve_forever(
                 if not plan.symbols:  # a share that is empty now
                     done = newest
                     continue
-                summary = serve_once(engine, lake, lineup, plan=plan, now_ms=now_ms, venue=venue)
+                clock = {"now_ms": now_ms, "began_ms": now_ms}
+                summary = serve_once(engine, lake, lineup, plan=plan, venue=venue, clock_ms=clock_ms, **clock)
                 if summary.last_index is not None:
                     done = summary.last_index
                     if on_bar is not None:
                         on_bar(summary)
-        except (InfraError, SQLAlchemyError, OSError) as error:
-            if on_error is not None:
-                on_error(error, cause_of_error(error))
+                if summary.unforeseen:
+                    tell(unforeseen_error(summary), UNKNOWN)
+        except Exception as error:  # noqa: BLE001  the worker outlives every error; each is told and has its cause
+            tell(error, cause_of_error(error))
+            if cause_of_error(error) == UNKNOWN:
+                try:
+                    plan = plan_for(lineup or Lineup())
+                    _record_unforeseen(engine, lineup or Lineup(), plan, error, now_ms=now_ms - settle_delay_ms)
+                except Exception as lost:  # noqa: BLE001  nothing is said of this bar yet: the next round tries again
+                    tell(lost, cause_of_error(lost))
         (pause or stop.wait)(poll_s)
 
 
@@ -234,12 +266,57 @@ def _take_seats(
     return seats
 
 
-def _open_view(lake: Lake, plan: ServePlan, due: _Due, now_ms: int) -> tuple[MarketView | None, str]:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Seen:
+    """The markets of the bars due, and what must hold of them."""
+
+    view: MarketView
+    guards: Guards
+
+
+def _look(engine: Engine, lake: Lake, lineup: Lineup, plan: ServePlan, due: _Due, now_ms: int) -> _Seen | Exception:
+    """The markets, or the error that keeps them from being seen; raises for a database that is away."""
     try:
         view = MarketView(lake, plan.symbols, plan.contract, start_index=due.first, end_index=due.end, as_of_ms=now_ms)
-    except Exception as error:  # noqa: BLE001  fail closed: what cannot be seen is FLAT with its cause
-        return None, cause_of_error(error)
-    return view, OK
+        guards = open_guards(engine, lake, lineup, plan, first_index=due.first, end_index=due.end)
+    except Exception as error:  # fail closed: what cannot be seen is FLAT with its cause
+        if state_of(cause_of_error(error)) is State.HALT:
+            raise
+        return error
+    return _Seen(view=view, guards=guards)
+
+
+def _watermarks(lake: Lake, plan: ServePlan) -> Mapping[str, int | None]:
+    """The close of the newest bar of each symbol; none at all while the lake cannot be read."""
+    try:
+        return candle_watermarks(lake, plan.symbols, Timeframe(plan.contract.timeframe_ms))
+    except LakeError:
+        return {}
+
+
+def _allowed(engine: Engine, lineup: Lineup, plan: ServePlan, *, now_ms: int) -> str:
+    """Whether a person armed this champion where that is needed, and drift does not keep it silent."""
+    if lineup.champion is None:
+        return OK
+    name, serves = plan.model_name, lineup.champion.bundle.hash
+    armed = OK
+    if plan.arming_needed:
+        armed = armed_cause(engine, model_name=name, bundle_hash=serves, now_ms=now_ms)
+    hours = plan.drift_block_hours
+    return gravest(
+        (armed, drift_cause(engine, model_name=name, bundle_hash=serves, now_ms=now_ms, max_age_hours=hours))
+    )
+
+
+def _record_unforeseen(engine: Engine, lineup: Lineup, plan: ServePlan, error: Exception, *, now_ms: int) -> None:
+    """Say of every bar that is due that an error nobody foresaw stopped the round."""
+    with engine.connect() as connection:
+        served_ms = last_served(connection, plan)
+    timeframe = Timeframe(plan.contract.timeframe_ms)
+    due = _due({}, timeframe, served_ms, now_ms=now_ms, max_catch_up=_MOST_CAUGHT_UP, grace_ms=0)
+    for index in range(due.first, due.end):
+        record = silent_by_error(lineup, plan, index=index, standing=OK, error=error)
+        write_bars(engine, [record], heartbeat=plan.component)
 
 
 def _due(

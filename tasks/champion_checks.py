@@ -26,7 +26,7 @@ from tasks.shadow_evidence import ShadowRows, shadow_rows
 
 __all__ = ["CHAMPION_FAULTS", "Check", "degraded_check", "harm_check", "parity_check"]
 
-CHAMPION_FAULTS = ("contract_mismatch", "model_error", "no_quorum")
+CHAMPION_FAULTS = ("constant_output", "contract_mismatch", "model_error", "no_quorum")
 """Reasons of the fail-closed table that another bundle could do away with; a refused bundle counts beside them."""
 _BOUND = 0.25
 Verdict = Literal["fired", "quiet", "unknown"]

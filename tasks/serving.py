@@ -12,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 
 from infra.bootstrap import App, open_app
 from infra.locks import exclusive
+from infra.settings_groups import ServingSettings
 from market.errors import LockstepError
 from market.timeframe import as_utc
 from serving.ledger import open_symbols
@@ -26,7 +27,7 @@ from tasks.progress import report
 from tasks.symbols import symbols_in_use
 from tasks.windows import current_window
 
-__all__ = ["replay_stretch", "serve_latest", "serve_plan", "served_symbols", "share_plan"]
+__all__ = ["drift_block_hours", "replay_stretch", "serve_latest", "serve_plan", "served_symbols", "share_plan"]
 
 
 @task(cache_policy=NO_CACHE)
@@ -108,7 +109,17 @@ def serve_plan(app: App, symbols: tuple[str, ...], *, run: str, share: int = 0) 
         max_error_bars=app.settings.serving.max_error_bars,
         shares=app.settings.serving.shares,
         share=share,
+        frozen_bars=app.settings.serving.frozen_bars,
+        constant_predictions=app.settings.serving.constant_predictions,
+        max_decision_ms=int(app.settings.serving.max_decision_s * 1000),
+        drift_block_hours=drift_block_hours(app.settings.serving, run=run),
     )
+
+
+def drift_block_hours(s: ServingSettings, *, run: str) -> int | None:
+    """How long critical drift blocks; None where it does not: in a replay, or by setting."""
+    wanted = s.drift_block == "always" or (s.drift_block == "live" and s.mode == "live")
+    return s.drift_block_hours if wanted and run == "live" else None
 
 
 def share_plan(app: App, lineup: Lineup, share: int, *, run: str = "live") -> ServePlan:

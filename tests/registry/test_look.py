@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
+from infra.tables import deployments
 from registry.cache import BundleCache
 from registry.challenger import challenge, last_challenger
 from registry.look import RegistryLook, last_look, look_at_registry
@@ -111,3 +113,53 @@ def test_whoever_challenges_is_written_down_as_the_alias_says(desk: Desk, cache:
     desk.store.remove_alias("challenger")
     look(desk, cache)
     assert last_challenger(desk.engine, desk.name) == 0
+
+
+def test_one_number_for_two_bundles_is_told_until_it_is_settled(desk: Desk, cache: BundleCache) -> None:
+    """MLflow's champion has our version's number and another bundle: nobody can tell which was meant."""
+    desk.promote(0)
+    client, other = desk.store._client, desk.bundles[1].hash
+    client.set_model_version_tag(desk.name, "1", "bundle_hash", other)
+    for _ in range(2):
+        found = look(desk, cache)
+        assert found.cause == "two_champions"
+        ours, theirs = desk.bundles[0].hash[:12], other[:12]
+        assert f"version 1 is champion with bundle {ours} in PostgreSQL and with {theirs} in MLflow" in found.detail
+    assert desk.champion == desk.bundles[0].hash
+    client.set_model_version_tag(desk.name, "1", "bundle_hash", desk.bundles[0].hash)
+    assert look(desk, cache) == RegistryLook()
+    client.set_model_version_tag(desk.name, "1", "bundle_hash", other)
+    desk.promote(2)
+    assert look(desk, cache) == RegistryLook()
+
+
+def test_in_a_registry_made_anew_the_aliases_go_by_bundle_and_not_by_number(desk: Desk, cache: BundleCache) -> None:
+    """Its versions count from 1 in another order: the champion is shown where its bundle is, or not at all."""
+    desk.promote(0)
+    client = desk.store._client
+    held = {at: client.get_model_version(desk.name, str(at)) for at in (1, 2, 3)}
+    client.delete_registered_model(desk.name)
+    client.create_registered_model(desk.name)
+    for at in (2, 3):
+        client.create_model_version(desk.name, source=held[at].source, run_id=held[at].run_id, tags=held[at].tags)
+    found = look(desk, cache)
+    assert (found.cause, desk.aliases[0]) == ("ok", None)
+    assert "champion version 1 was deleted in MLflow; nothing can load it here" in found.note
+    client.create_model_version(desk.name, source=held[1].source, run_id=held[1].run_id, tags=held[1].tags)
+    assert look(desk, cache) == RegistryLook()
+    assert (desk.champion, desk.aliases[0]) == (desk.bundles[0].hash, 3)
+
+
+def test_a_deployment_written_past_the_lock_is_told_until_it_is_settled(desk: Desk, cache: BundleCache) -> None:
+    """It replaces a champion that was not there; the next promotion over it is the word of a person."""
+    desk.promote(0)
+    row = {"bundle_hash": desk.bundles[1].hash, "version": 2, "previous_hash": None}
+    with desk.engine.begin() as connection:
+        connection.execute(insert(deployments).values(model_name=desk.name, action="promote", why="t", who="t", **row))
+    found = look(desk, cache)
+    assert found.cause == "two_champions"
+    assert f"but the champion was {desk.bundles[0].hash[:12]}" in found.detail
+    desk.promote(2)
+    assert look(desk, cache) == RegistryLook()
+    assert desk.rollback().bundle_hash == desk.bundles[1].hash
+    assert look(desk, cache) == RegistryLook()

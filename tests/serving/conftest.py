@@ -7,10 +7,12 @@ import pytest
 from sqlalchemy import Engine, text
 
 from infra.database import open_database
+from infra.lake import Lake
 from infra.settings import load_settings
 from infra.tables import METADATA
 from registry.load import LoadedBundle
-from tests.fakes.small_market import SmallMarket, small_bundle, small_market
+from tests.fakes.small_market import SYMBOLS, TIMEFRAME, SmallMarket, copy_stamps, small_bundle, small_market
+from tests.serving.fault_stand import AT
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +63,14 @@ def bundles(market: SmallMarket, bundle_dirs: dict[str, Path]) -> tuple[LoadedBu
         load_bundle(where, expected_hash=bundle_hash, running=market.contract)
         for bundle_hash, where in bundle_dirs.items()
     )
+
+
+@pytest.fixture(scope="session")
+def template(market: SmallMarket, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake with the bars up to ``fault_stand.AT``; what is known later is in it and not seen before."""
+    lake = Lake(tmp_path_factory.mktemp("template") / "lake")
+    for symbol in SYMBOLS:
+        end_ms = TIMEFRAME.open_time(AT + 1)
+        lake.append_candles(market.lake.candles(symbol, TIMEFRAME, end_ms=end_ms), source="synthetic")
+        copy_stamps(market.lake, lake, symbol)
+    return Path(lake.root)

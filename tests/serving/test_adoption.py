@@ -7,6 +7,7 @@ from sqlalchemy import insert
 
 from infra.tables import deployments
 from registry.cache import BundleCache
+from registry.deployments import append, changing_champion
 from registry.look import RegistryLook
 from serving.adoption import adopt
 from serving.lineup import ServedBundle
@@ -22,11 +23,17 @@ def cache(tmp_path, bundle_dirs):
 
 
 def deploy(engine, bundle_hash: str, version: int) -> None:
-    with engine.begin() as connection:
-        connection.execute(
-            insert(deployments).values(
-                model_name="m", bundle_hash=bundle_hash, version=version, action="promote", why="t", who="t"
-            )
+    with changing_champion(engine, "m") as (connection, champion, _):
+        append(
+            connection,
+            model_name="m",
+            bundle_hash=bundle_hash,
+            version=version,
+            previous=champion,
+            action="promote",
+            card_id=None,
+            why="t",
+            who="t",
         )
 
 
@@ -98,6 +105,26 @@ def test_a_bundle_that_is_only_absent_is_tried_again(engine, cache, market, bund
     taken = look(engine, empty, market, waiting)
     assert taken.champion is not None
     assert taken.champion.bundle.hash == bundles[1].hash
+
+
+def test_two_rows_that_claim_the_same_place_stop_signals_until_a_person_decides(engine, cache, market, bundles):
+    """What serves goes on predicting, a fresh process loads the newest, both in HALT; the next promotion settles it."""
+    deploy(engine, bundles[0].hash, 1)
+    good = look(engine, cache, market, None)
+    forked = {"bundle_hash": bundles[1].hash, "version": 2, "previous_hash": None}
+    with engine.begin() as connection:
+        connection.execute(insert(deployments).values(model_name="m", action="promote", why="t", who="t", **forked))
+    disputed = look(engine, cache, market, good)
+    assert (disputed.champion, disputed.cause) == (good.champion, "two_champions")
+    assert "in place of none, but the champion was " + bundles[0].hash[:12] in disputed.detail
+    assert look(engine, cache, market, disputed) is disputed
+    fresh = look(engine, cache, market, None)
+    assert fresh.champion is not None
+    assert (fresh.champion.bundle.hash, fresh.cause) == (bundles[1].hash, "two_champions")
+    deploy(engine, bundles[0].hash, 1)
+    settled = look(engine, cache, market, disputed)
+    assert settled.champion is not None
+    assert (settled.champion.bundle.hash, settled.cause) == (bundles[0].hash, "ok")
 
 
 def test_challengers_come_and_go_without_touching_the_champion(engine, cache, market, bundles):

@@ -1,9 +1,11 @@
 """The fail-closed table and what maps to it."""
 
+import errno
 import re
 from pathlib import Path
 
 import pytest
+from psycopg.errors import DiskFull
 from sqlalchemy.exc import OperationalError
 
 from features.reasons import Reason
@@ -23,15 +25,20 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_only_full_and_last_good_ever_let_a_signal_through():
-    """Exactly three causes do not block: all well, and two in which a verified champion is loaded."""
+    """Four causes do not block: all well, a bar revised by its venue, and two with a verified champion loaded."""
     passing = {name for name in CAUSES if state_of(name) < State.FLAT}
-    assert passing == {"ok", "bundle_refused", "registry_down"}
+    assert passing == {"ok", "revised_bar", "bundle_refused", "registry_down"}
 
 
 @pytest.mark.parametrize("cause", ["", "OK", "something new", "unknown_error"])
 def test_an_unknown_cause_is_flat(cause):
     """What is not in the table blocks."""
     assert state_of(cause) is State.FLAT
+
+
+def _caused(error: Exception, by: Exception) -> Exception:
+    error.__cause__ = by
+    return error
 
 
 @pytest.mark.parametrize(
@@ -44,6 +51,9 @@ def test_an_unknown_cause_is_flat(cause):
         (LakeError("a", why="b", remedy="c"), "lake_unreadable"),
         (DatabaseError("a", why="b", remedy="c"), "database_down"),
         (OperationalError("select", {}, Exception("gone")), "database_down"),
+        (OperationalError("insert", {}, DiskFull("could not extend file")), "disk_full"),
+        (_caused(LakeError("a", why="b", remedy="c"), OSError(errno.ENOSPC, "full")), "disk_full"),
+        (_caused(LakeError("a", why="b", remedy="c"), OSError(errno.EACCES, "no")), "lake_unreadable"),
         (ZeroDivisionError(), "unknown_error"),
         (KeyboardInterrupt(), "unknown_error"),
     ],
@@ -75,6 +85,7 @@ def test_the_gravest_cause_counts_and_the_first_among_equals():
     assert gravest(["stale_data", "halted"]) == "halted"
     assert gravest(["ok", "registry_down"]) == "registry_down"
     assert gravest(["never heard of", "registry_down"]) == "never heard of"
+    assert gravest(["ok", "revised_bar"]) == gravest(["revised_bar", "ok"]) == "revised_bar"
     assert gravest([]) == "ok"
 
 
