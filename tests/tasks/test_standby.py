@@ -14,8 +14,7 @@ from infra.bootstrap import App
 from infra.locks import Lease, LockHeldError, exclusive
 from infra.tables import signals
 from serving.shares import lease_name, share_of
-from tasks.plan import timeframe_of
-from tests.tasks.conftest import TINY
+from tests.tasks.conftest import SYMBOLS, TINY
 
 pytestmark = pytest.mark.integration
 
@@ -127,7 +126,7 @@ def test_two_workers_share_the_symbols_and_one_takes_over_what_the_other_leaves(
     with app.engine.begin() as connection:
         connection.execute(delete(signals))
     two = {"LOCKSTEP_SERVING__SHARES": "2"}
-    assert {share_of(symbol, 2) for symbol in app.lake.symbols(timeframe_of(app.settings))} == {0, 1}
+    assert {share_of(symbol, 2) for symbol in SYMBOLS} == {0, 1}
     first, second = worker(**two), worker(**two)
     wait_for(lambda: held(app, 2) == {0, 1}, first)
     wait_for(lambda: bars(app) == 2, second)
@@ -137,6 +136,6 @@ def test_two_workers_share_the_symbols_and_one_takes_over_what_the_other_leaves(
     with app.engine.connect() as connection:
         rows = connection.execute(select(signals.c.symbol, signals.c.bar_ms)).all()
     assert len(rows) == len(set(rows))
-    assert {row.symbol for row in rows} == set(app.lake.symbols(timeframe_of(app.settings)))
+    assert {row.symbol for row in rows} == set(SYMBOLS)
     second.terminate()
     assert second.wait(PATIENCE_S) == 0
