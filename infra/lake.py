@@ -26,12 +26,13 @@ import numpy as np
 from infra.errors import LakeError
 from infra.lake_cache import RowsCache
 from infra.lake_contents import Compaction, Holding, Progress, compacted, holdings, kinds, symbols_of
-from infra.lake_files import CANDLE_COLUMNS
+from infra.lake_files import CANDLE_COLUMNS, month_at
 from infra.lake_market import MarketFiles
 from infra.lake_origin import claim_origin
 from infra.lake_rows import Rows, rows_as_of
 from infra.lake_snapshot import Snapshot, is_synthetic_source, snapshot_id
 from infra.lake_storage import Locks, open_storage, writing
+from infra.lake_tail import Tail
 from infra.open_interest import OpenInterestStamps, check_open_interest
 from market.basis import MarkStamps, check_mark
 from market.candles import Candles, Floats, Ints, check_candles
@@ -188,6 +189,10 @@ class Lake:
     def versions(self, kind: str, symbol: str, *, start_ms: int | None = None, end_ms: int | None = None) -> Rows:
         """Every version ever stored of ``[start_ms, end_ms)``; kinds are named as their folders, as ``candles_5m``."""
         return self._market(kind, symbol).read(start_ms=start_ms, end_ms=end_ms)
+
+    def tail(self, kind: str, symbol: str, *, start_ms: int) -> Tail:
+        """A reader that tells what comes to the months from ``start_ms`` on, beginning with the next look."""
+        return Tail(market=self._market(kind, symbol), start_month=month_at(start_ms)).begin()
 
     def holdings(self, progress: Progress = lambda _done, _total: None) -> tuple[Holding, ...]:
         """What is stored, by kind."""

@@ -41,7 +41,7 @@ class RowsCache:
         found = {file.path: self._remembered(file) for file in files}
         missing = [file for file in files if found[file.path] is None]
         for file, data in zip(missing, self._storage.read([file.path for file in missing]), strict=True):
-            rows = decode_rows(data, columns, path=file.path, shown=self._storage.shown(file.path))
+            rows = decode_rows(data, columns, path=file.path, shown=self._storage.shown)
             found[file.path] = self.keep(file, rows)
         return [rows for rows in found.values() if rows is not None]
 

@@ -10,7 +10,7 @@ from itertools import groupby
 
 import numpy as np
 
-from infra.lake_files import is_kind, month_of
+from infra.lake_files import is_data_file, is_kind, month_of
 from infra.lake_market import MarketFiles
 from infra.lake_storage import Storage, reading, writing
 
@@ -53,8 +53,8 @@ def kinds(storage: Storage) -> list[str]:
 def symbols_of(storage: Storage, kind: str) -> tuple[str, ...]:
     """The symbols with data of this kind, sorted."""
     with reading(storage, kind):
-        found = [path.split("/") for path in storage.walk(kind) if path.endswith(".parquet")]
-    return tuple(sorted({parts[1] for parts in found if len(parts) == 3 and not parts[2].startswith(".")}))
+        found = [path.split("/") for path in storage.walk(kind) if is_data_file(path)]
+    return tuple(sorted({parts[1] for parts in found if len(parts) == 3}))
 
 
 def holdings(markets: Sequence[MarketFiles], progress: Progress) -> tuple[Holding, ...]:

@@ -8,7 +8,8 @@ digest of its content, and a late upload only adds what readers drop as known.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cached_property
@@ -22,7 +23,7 @@ __all__ = ["ObjectStorage"]
 
 _OPTIONS = frozenset({"region", "endpoint_override", "scheme"})
 _CONNECTIONS = 16
-_DIGEST_DOTS = 2  # <month>.<digest>.parquet
+_DIGEST_DOTS = 2  # <month>.<digest>.parquet, <month>.<digest>.arrow
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
@@ -60,6 +61,16 @@ class ObjectStorage:
             )
             for info in found
         ]
+
+    def stamp(self, folder: str) -> Hashable | None:  # noqa: ARG002  the store keeps none
+        """Cannot be told without listing."""
+        return None
+
+    def files_besides(self, folder: str, names: AbstractSet[str]) -> tuple[list[StoredFile], AbstractSet[str]]:
+        """One listing tells everything."""
+        found = {file.path.rpartition("/")[2]: file for file in self.files(folder, lambda _name: True)}
+        others = [file for name, file in found.items() if name not in names and not name.startswith(".")]
+        return others, names - found.keys()
 
     def walk(self, folder: str) -> list[str]:
         """Paths of all objects below."""

@@ -9,7 +9,9 @@ is never written with anything else (``replaces`` is False).
 
 import os
 import threading
+import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ __all__ = ["Held", "LocalStorage", "Locks", "Storage", "StoredFile", "open_stora
 _TEMPORARY = ".tmp"
 _CHUNK = 1 << 22
 _WRITERS = 8
+_SETTLED_NS = 2_000_000_000  # longer than the steps in which file systems keep time
 
 Held = Callable[[], None]
 """Raises ``LakeError`` if the lock is no longer held."""
@@ -62,6 +65,14 @@ class Storage(Protocol):
 
     def files(self, folder: str, wanted: Callable[[str], bool]) -> list[StoredFile]:
         """The files directly inside whose name is wanted, in no order; none where there is nothing."""
+        ...
+
+    def stamp(self, folder: str) -> Hashable | None:
+        """What stays the same only as long as no file in the folder appears, goes or is replaced; None: cannot tell."""
+        ...
+
+    def files_besides(self, folder: str, names: AbstractSet[str]) -> tuple[list[StoredFile], AbstractSet[str]]:
+        """The files directly inside but those of these names and hidden ones, and which of these names are gone."""
         ...
 
     def walk(self, folder: str) -> list[str]:
@@ -138,6 +149,7 @@ class LocalStorage:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._at = str(root)
 
     def shown(self, path: str) -> str:
         """The path in the file system."""
@@ -154,10 +166,28 @@ class LocalStorage:
     def files(self, folder: str, wanted: Callable[[str], bool]) -> list[StoredFile]:
         """The files directly inside whose name is wanted; one that vanishes meanwhile is ``FileNotFoundError``."""
         try:
-            names = os.listdir(self._root / folder)  # noqa: PTH208  names only, on a path taken every bar
+            names = os.listdir(f"{self._at}/{folder}")  # noqa: PTH208  names only, on a path taken every bar
         except FileNotFoundError:
             return []
         return [self._found(f"{folder}/{name}") for name in names if wanted(name)]
+
+    def stamp(self, folder: str) -> Hashable | None:
+        """The folder's own identity; a change of a moment ago might share its time with one that is yet to come."""
+        try:
+            found = os.stat(f"{self._at}/{folder}")  # noqa: PTH116  taken every bar
+        except FileNotFoundError:
+            return None
+        settled = time.time_ns() - found.st_mtime_ns > _SETTLED_NS
+        return (found.st_ino, found.st_mtime_ns) if settled else None
+
+    def files_besides(self, folder: str, names: AbstractSet[str]) -> tuple[list[StoredFile], AbstractSet[str]]:
+        """One listing, and a question for each of the others."""
+        try:
+            there = set(os.listdir(f"{self._at}/{folder}"))  # noqa: PTH208  taken every bar
+        except FileNotFoundError:
+            there = set()
+        others = [name for name in there - names if not name.startswith(".")]
+        return [self._found(f"{folder}/{name}") for name in others], names - there
 
     def walk(self, folder: str) -> list[str]:
         """Paths of all files anywhere below."""
@@ -167,7 +197,7 @@ class LocalStorage:
 
     def read(self, paths: Sequence[str]) -> list[bytes]:
         """The whole content of each."""
-        return [(self._root / path).read_bytes() for path in paths]
+        return [_content(f"{self._at}/{path}") for path in paths]
 
     def write(self, files: Sequence[tuple[str, memoryview]], *, held: Held) -> list[StoredFile]:
         """Stage all files, then rename them into place in order; on a failure before that nothing has changed."""
@@ -218,9 +248,21 @@ class LocalStorage:
             yield _kernel_holds
 
     def _found(self, path: str) -> StoredFile:
-        found = os.stat(self._root / path)  # noqa: PTH116  one call, three facts
+        found = os.stat(f"{self._at}/{path}")  # noqa: PTH116  one call, three facts
         identity = (found.st_ino, found.st_mtime_ns, found.st_size)
         return StoredFile(path=path, size_bytes=found.st_size, identity=identity)
+
+
+def _content(path: str) -> bytes:
+    """Without the buffers of a file object, which cost more than a part."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        pieces = []
+        while piece := os.read(handle, _CHUNK):
+            pieces.append(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    finally:
+        os.close(handle)
 
 
 def _unless_gone(error: OSError) -> None:

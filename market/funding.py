@@ -15,10 +15,10 @@ from market.candles import Floats, Ints
 from market.errors import FundingError
 from market.timeframe import HOUR_MS, MINUTE_MS, Timeframe
 
-__all__ = ["FundingOnGrid", "FundingStamps", "check_funding", "funding_on_grid"]
+__all__ = ["LONGEST_MS", "STAMP_JITTER_MS", "FundingOnGrid", "FundingStamps", "check_funding", "funding_on_grid"]
 
-_JITTER_MS = MINUTE_MS
-_LONGEST_MS = 8 * HOUR_MS
+STAMP_JITTER_MS = MINUTE_MS
+LONGEST_MS = 8 * HOUR_MS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -94,8 +94,8 @@ def funding_on_grid(stamps: FundingStamps, *, timeframe: Timeframe, first_index:
     at = np.maximum(last, 0)
     gaps = np.diff(stamps.time)
     interval = np.concatenate((gaps[:1], gaps))
-    following = np.append(gaps <= _LONGEST_MS + _JITTER_MS, False)
-    due = stamps.time[at] + np.minimum(interval[at], _LONGEST_MS) - _JITTER_MS
+    following = np.append(gaps <= LONGEST_MS + STAMP_JITTER_MS, False)
+    due = stamps.time[at] + np.minimum(interval[at], LONGEST_MS) - STAMP_JITTER_MS
     current = seen & (open_time < due)
     return FundingOnGrid(
         paid=paid,

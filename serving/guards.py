@@ -6,7 +6,7 @@ Also told here: that a venue changed an earlier bar, and what sort of error nobo
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Engine
@@ -54,9 +54,19 @@ class Guards:
 
 
 def open_guards(
-    engine: Engine, lake: Lake, lineup: Lineup, plan: ServePlan, *, first_index: int, end_index: int
+    engine: Engine,
+    lake: Lake,
+    lineup: Lineup,
+    plan: ServePlan,
+    *,
+    first_index: int,
+    end_index: int,
+    changed: Sequence[str] | None = None,
 ) -> Guards:
-    """The checks for the bars ``[first_index, end_index)``, with the memory of the bars before them."""
+    """The checks for the bars ``[first_index, end_index)``, with the memory of the bars before them.
+
+    ``changed``: the only markets of which an earlier bar can have changed since the last decision; None for all.
+    """
     timeframe = Timeframe(plan.contract.timeframe_ms)
     champion = None if lineup.champion is None else lineup.champion.bundle.hash
     ring = OutputRing(plan.constant_predictions)
@@ -70,7 +80,8 @@ def open_guards(
                 before_ms=timeframe.open_time(first_index),
                 size=plan.constant_predictions,
             )
-    revisions = read_revisions(lake, plan.symbols, timeframe, first_index=first_index, end_index=end_index)
+    asked = plan.symbols if changed is None else changed
+    revisions = read_revisions(lake, asked, timeframe, first_index=first_index, end_index=end_index)
     return Guards(plan=plan, champion=champion, ring=ring, revisions=revisions)
 
 

@@ -59,6 +59,19 @@ class KnownRows:
         """Last versions known at bar ``index``, nothing else."""
         return rows_as_of(take_rows(self.rows, self.visible <= index), None)
 
+    def followed_by(self, time: Ints, values: Floats, clock: Clock) -> "KnownRows":
+        """These rows of one column and ``(n,)`` later ones, each known at its own bar."""
+        mine, own = self.rows, time // clock.timeframe.ms
+        known_at = np.full(time.size, clock.decided_at(int(own[-1])), dtype=np.int64)
+        rows = Rows(
+            time=np.concatenate((mine.time, time)),
+            values=(np.concatenate((mine.values[0], values)),),
+            known_at=np.concatenate((mine.known_at, known_at)),
+            source=np.zeros(mine.time.size + time.size, dtype=np.int32),
+            source_names=(),
+        )
+        return KnownRows(rows=rows, own=np.concatenate((self.own, own)), visible=np.concatenate((self.visible, own)))
+
     def arrivals(self) -> Ints:
         """Sorted bars at which something about an earlier bar became known."""
         late = (self.visible > self.own) & (self.visible < _NEVER)

@@ -11,8 +11,8 @@ The decision at bar t is taken ``delay_ms`` (one minute) after its close; with `
 one moment, as the live worker does when it catches up.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +24,15 @@ from market.candles import Ints
 from market.timeframe import Timeframe
 from serving.errors import MarketViewError
 from serving.known_rows import Clock
+from serving.lake_inputs import warm_up_index
+from serving.next_bar import Arrived
 from serving.states import OK, UNKNOWN, cause_of_error, cause_of_reason, kind_of
-from serving.symbol_market import SymbolMarket, grid_at, read_market
+from serving.symbol_market import MarketRows, SymbolMarket, grid_at, read_market
 
 __all__ = ["DECISION_DELAY_MS", "BarView", "MarketView"]
 
 DECISION_DELAY_MS = 60_000
+_NOTHING = Arrived()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,11 +73,9 @@ class MarketView:
         self.end_index = end_index
         self._clock = Clock(timeframe=self.timeframe, delay_ms=delay_ms, as_of_ms=as_of_ms)
         self._next = start_index
-        first = start_index - start_index % contract.block_bars - contract.warmup_bars
+        self.first_index = first = warm_up_index(contract, start_index)
         names = dict.fromkeys((*self.symbols, contract.reference_symbol))
-        rows = {
-            name: read_market(lake, name, clock=self._clock, first_index=first, end_index=end_index) for name in names
-        }
+        rows = {name: self._read(lake, name) for name in names}
         self._reference_rows = rows[contract.reference_symbol]
         self._markets = [
             SymbolMarket(rows[name], clock=self._clock, contract=contract, first_index=first) for name in self.symbols
@@ -87,6 +88,11 @@ class MarketView:
                     self._late.setdefault(index, set()).add(s)
         for index in self._reference_rows.candles.arrivals().tolist():
             self._late[index] = set(everyone)
+
+    @property
+    def next_index(self) -> int:
+        """The bar that must be looked at next."""
+        return self._next
 
     def advance(self, index: int) -> BarView:
         """Look at the next bar; raises ``MarketViewError`` for any other than the next."""
@@ -129,6 +135,32 @@ class MarketView:
             causes=tuple(causes),
             unforeseen=unforeseen,
         )
+
+    def extend(self, lake: Lake, arrived: Mapping[str, Arrived], *, as_of_ms: int, doubted: Collection[str]) -> None:
+        """Let one more bar follow, and see all bars as known at ``as_of_ms``, as a view opened then would.
+
+        ``arrived`` is what became known since, by symbol; of the ``doubted`` that is not all, and they are read anew.
+        """
+        index = self.end_index
+        self.end_index = index + 1
+        self._clock = replace(self._clock, as_of_ms=as_of_ms)
+        candle = arrived.get(self.contract.reference_symbol, _NOTHING).candle
+        close = np.nan if candle is None else candle[3]
+        again = set(self._late.get(index, ()))
+        for s, (symbol, market) in enumerate(zip(self.symbols, self._markets, strict=True)):
+            if s in again or symbol in doubted or not market.extend(arrived.get(symbol, _NOTHING), close):
+                again.add(s)
+        self._late = {index: again}
+        if again:
+            self._reference_rows = self._read(lake, self.contract.reference_symbol)
+        for s in again:
+            rows = self._read(lake, self.symbols[s])
+            self._markets[s] = SymbolMarket(
+                rows, clock=self._clock, contract=self.contract, first_index=self.first_index
+            )
+
+    def _read(self, lake: Lake, symbol: str) -> MarketRows:
+        return read_market(lake, symbol, clock=self._clock, first_index=self.first_index, end_index=self.end_index)
 
     def valid(self, view: BarView) -> NDArray[np.bool_]:
         """``(S,)`` which rows may be predicted on."""

@@ -5,6 +5,7 @@ once and cut at the bar in question; only where a late row or a revision became 
 stream warmed anew. Whatever a bar did not know is not in what it is given.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from features.contract import FeatureContract
 from features.inputs import BarInputs, assemble_inputs
 from features.stream import FeatureStream
 from infra.lake import Lake
+from infra.lake_rows import empty_rows
 from infra.open_interest import on_grid
 from market.barriers import PricePath
 from market.basis import MarkStamps, basis_on_grid
@@ -22,7 +24,8 @@ from market.funding import FundingStamps, funding_on_grid
 from market.grid import BarGrid, to_grid
 from market.standstill import stands_still_at
 from market.taker_flow import TakerShares, taker_on_grid
-from market.timeframe import DAY_MS
+from market.timeframe import DAY_MS, Timeframe
+from serving.growth import MarketGrowth
 from serving.known_rows import (
     Clock,
     KnownRows,
@@ -32,11 +35,13 @@ from serving.known_rows import (
     read_open_interest,
     read_taker,
 )
+from serving.next_bar import Arrived, Stamp, memory_of
 
-__all__ = ["FeatureAnswer", "MarketRows", "SymbolMarket", "grid_at", "read_market"]
+__all__ = ["FeatureAnswer", "MarketRows", "SymbolMarket", "grid_at", "read_market", "window_start_ms"]
 
 # Bars before the window are read so that a hole at its start is filled as a longer history would fill it.
 _BEFORE_MS = 45 * DAY_MS
+_NONE = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,9 +70,14 @@ class FeatureAnswer:
     reason: int | None
 
 
+def window_start_ms(timeframe: Timeframe, first_index: int) -> int:
+    """The earliest moment that the bars from ``first_index`` on are read from."""
+    return timeframe.open_time(first_index) - _BEFORE_MS
+
+
 def read_market(lake: Lake, symbol: str, *, clock: Clock, first_index: int, end_index: int) -> MarketRows:
     """Read what the bars ``[first_index, end_index)`` of this symbol may need."""
-    start_ms = clock.timeframe.open_time(first_index) - _BEFORE_MS
+    start_ms = window_start_ms(clock.timeframe, first_index)
     end_ms = clock.timeframe.open_time(end_index)
     return MarketRows(
         symbol=symbol,
@@ -110,6 +120,7 @@ class SymbolMarket:
         self._grid: BarGrid | None = None
         self._inputs: BarInputs | None = None
         self._stream: FeatureStream | None = None
+        self._growth: MarketGrowth | None = None
         self._missing = np.full(len(contract.names), np.nan, dtype=np.float32)
 
     @property
@@ -119,6 +130,8 @@ class SymbolMarket:
 
     def rebuild(self, index: int, reference: BarGrid | None) -> None:
         """Start over with what bar ``index`` knew; the next ``answer`` warms a new stream."""
+        if self._growth is not None:
+            raise RuntimeError(f"{self._market.symbol}: a market that was extended is read anew, not built again")
         self._stream = None
         self._inputs = None
         grid = grid_at(self._market, self._clock, index)
@@ -164,6 +177,26 @@ class SymbolMarket:
         """Whether the last real bars that bar ``index`` knew are one bar repeated, or silent; False without bars."""
         return self._grid is not None and stands_still_at(self._grid, index, bars=bars)
 
+    def extend(self, arrived: Arrived, reference_close: float) -> bool:
+        """Take the bar after the last in; False where only reading the market anew can tell what it brings.
+
+        Of the rows only funding is kept on: the others are in the grid and in the inputs.
+        """
+        if self._grid is None or self._inputs is None:
+            return self._grid is None and arrived.candle is None
+        market = self._market
+        if self._growth is None:
+            memory = memory_of(
+                self._grid, funding=market.funding.rows, open_interest=market.open_interest.rows, mark=market.mark.rows
+            )
+            self._growth = MarketGrowth(self._grid, self._inputs, memory)
+        grown = self._growth.add(arrived, reference_close)
+        if grown is None:
+            return False
+        self._grid, self._inputs = grown
+        self._market = _only_funding(market, self._clock, arrived.funding)
+        return True
+
     def path(self, first_index: int, index: int) -> PricePath | None:
         """Bars ``[first_index, index]`` as bar ``index`` knew them, funding included; None where there are none."""
         grid = self._grid
@@ -187,6 +220,25 @@ class SymbolMarket:
             funding_paid=funding.paid,
             funding_known=funding.known,
         )
+
+
+def _only_funding(market: MarketRows, clock: Clock, stamps: Sequence[Stamp]) -> MarketRows:
+    """The market's funding with these later stamps, without its other rows."""
+    funding, nothing = market.funding, KnownRows(rows=empty_rows(0), own=_NONE, visible=_NONE)
+    if stamps:
+        time = np.array([at for at, _ in stamps], dtype=np.int64)
+        funding = funding.followed_by(time, np.array([rate for _, rate in stamps]), clock)
+    elif market.candles.own.size == 0:
+        return market
+    return MarketRows(
+        symbol=market.symbol,
+        end_index=market.end_index,
+        candles=nothing,
+        funding=funding,
+        open_interest=nothing,
+        mark=nothing,
+        taker=nothing,
+    )
 
 
 def _cut(inputs: BarInputs, first: int, end: int) -> BarInputs:

@@ -9,12 +9,13 @@ of the rows themselves, and memory (open trades, recent actions) is rebuilt from
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from threading import Event
 
 from sqlalchemy import Engine
 
 from infra.errors import LakeError
-from infra.freshness import candle_watermarks, is_fresh, max_age_ms
+from infra.freshness import is_fresh, max_age_ms
 from infra.lake import Lake
 from infra.sources.protocol import Kind
 from market.timeframe import Timeframe
@@ -23,9 +24,11 @@ from serving.bar import Seat, serve_bar
 from serving.drift_block import drift_cause
 from serving.guards import Guards, open_guards, too_slow
 from serving.halt import is_halted, resumed_at_ms
+from serving.kept import KeptBetweenBars, numbers_given
 from serving.kill_switch import throw_if_due
 from serving.ledger import Ledger
 from serving.lineup import Lineup, ServePlan, covered
+from serving.live_view import LiveView
 from serving.market_view import DECISION_DELAY_MS, MarketView
 from serving.progress import first_unserved, last_decision, last_served
 from serving.recall import recall_state
@@ -73,7 +76,7 @@ def replay(
     if first >= end_index:
         return count.summary()
     view = MarketView(lake, plan.symbols, plan.contract, start_index=first, end_index=end_index, delay_ms=delay_ms)
-    seats = _take_seats(engine, lineup, plan, before_index=first)
+    seats = _take_seats(engine, lineup, plan, first)
     guards = open_guards(engine, lake, lineup, plan, first_index=first, end_index=end_index)
     waiting: list[BarRecord] = []
     for index in range(first, end_index):
@@ -112,6 +115,7 @@ def serve_once(
     venue: VenueRule | None = None,
     clock_ms: Callable[[], int] = _wall_clock_ms,
     began_ms: int | None = None,
+    kept: KeptBetweenBars | None = None,
 ) -> ServeSummary:
     """Serve every bar that closed since the last served one, as known at ``now_ms``.
 
@@ -120,8 +124,10 @@ def serve_once(
     after their close are FLAT ``stale_data``, and so is a symbol whose newest stored bar is that old. ``venue`` is the
     rule of the venue behind these markets; None where there is none. ``clock_ms`` only measures how long a decision
     took, the first one since ``began_ms`` on that clock (None: since this call). A bar stopped by an error nobody
-    foresaw is recorded as that and ends the round.
+    foresaw is recorded as that and ends the round. ``kept`` is what the same caller keeps from round to round; without
+    it everything is read anew, and the rows are the same.
     """
+    kept = kept or KeptBetweenBars(lake)
     began_ms = clock_ms() if began_ms is None else began_ms
     plan.check(lineup)
     timeframe = Timeframe(plan.contract.timeframe_ms)
@@ -131,13 +137,16 @@ def serve_once(
         resumed_ms = resumed_at_ms(connection)
         served_ms = last_served(connection, plan)
         decided_ms = now_ms if served_ms is None else last_decision(connection, plan, served_ms)
-    marks = _watermarks(lake, plan)
+        numbers = numbers_given(connection)
+    marks = _watermarks(kept.view, plan)
     due = _due(marks, timeframe, served_ms, now_ms=now_ms, max_catch_up=max_catch_up, grace_ms=grace_ms)
     count.passed_over = due.passed_over
     if due.first >= due.end:
         return count.summary()
-    seats = _take_seats(engine, lineup, plan, before_index=due.first, resumed_ms=resumed_ms)
-    seen = _look(engine, lake, lineup, plan, due, now_ms)
+    recall = partial(_take_seats, engine, lineup, plan, resumed_ms=resumed_ms)
+    also = (resumed_ms, plan.shares, plan.share)
+    seats = kept.seats.take(engine, lineup, plan, before_index=due.first, numbers=numbers, recall=recall, also=also)
+    seen = _look(engine, lake, kept.view, lineup, plan, due, now_ms=now_ms, decided_ms=decided_ms)
     limit_ms = max_age_ms(Kind.CANDLES, timeframe=timeframe, max_age_bars=plan.max_age_bars)
     stale = [
         s for s, mark in marks.items() if mark is not None and not is_fresh(mark, now_ms=now_ms, limit_ms=limit_ms)
@@ -169,8 +178,10 @@ def serve_once(
         )
         halted = halted or thrown is not None
         if error is not None:
-            break  # memory may be half changed: the next round begins from what is recorded
+            return count.summary()  # memory may be half changed: the next round begins from what is recorded
         began_ms, decided_ms = clock_ms(), now_ms
+    if not isinstance(seen, Exception):
+        kept.seats.wrote(count.summary())
     return count.summary()
 
 
@@ -201,6 +212,7 @@ def serve_forever(
     tell: Callable[[Exception, str], object] = on_error or (lambda _error, _cause: None)
     lineup: Lineup | None = None
     done = -1
+    kept = KeptBetweenBars(lake)
     while not stop.is_set():
         now_ms = clock_ms()
         newest = timeframe.index_of(now_ms - settle_delay_ms) - 1
@@ -212,11 +224,14 @@ def serve_forever(
                     done = newest
                     continue
                 clock = {"now_ms": now_ms, "began_ms": now_ms}
-                summary = serve_once(engine, lake, lineup, plan=plan, venue=venue, clock_ms=clock_ms, **clock)
+                summary = serve_once(
+                    engine, lake, lineup, plan=plan, venue=venue, clock_ms=clock_ms, kept=kept, **clock
+                )
                 if summary.last_index is not None:
                     done = summary.last_index
                     if on_bar is not None:
                         on_bar(summary)
+                    kept.view.check()
                 if summary.unforeseen:
                     tell(unforeseen_error(summary), UNKNOWN)
         except Exception as error:  # noqa: BLE001  the worker outlives every error; each is told and has its cause
@@ -231,7 +246,7 @@ def serve_forever(
 
 
 def _take_seats(
-    engine: Engine, lineup: Lineup, plan: ServePlan, *, before_index: int, resumed_ms: int | None = None
+    engine: Engine, lineup: Lineup, plan: ServePlan, before_index: int, *, resumed_ms: int | None = None
 ) -> list[Seat]:
     seats = []
     with engine.connect() as connection:
@@ -274,11 +289,22 @@ class _Seen:
     guards: Guards
 
 
-def _look(engine: Engine, lake: Lake, lineup: Lineup, plan: ServePlan, due: _Due, now_ms: int) -> _Seen | Exception:
+def _look(
+    engine: Engine,
+    lake: Lake,
+    kept: LiveView,
+    lineup: Lineup,
+    plan: ServePlan,
+    due: _Due,
+    *,
+    now_ms: int,
+    decided_ms: int,
+) -> _Seen | Exception:
     """The markets, or the error that keeps them from being seen; raises for a database that is away."""
     try:
-        view = MarketView(lake, plan.symbols, plan.contract, start_index=due.first, end_index=due.end, as_of_ms=now_ms)
-        guards = open_guards(engine, lake, lineup, plan, first_index=due.first, end_index=due.end)
+        view = kept.open(plan, first=due.first, end=due.end, as_of_ms=now_ms)
+        changed = kept.may_have_changed(plan, after_ms=decided_ms)
+        guards = open_guards(engine, lake, lineup, plan, first_index=due.first, end_index=due.end, changed=changed)
     except Exception as error:  # fail closed: what cannot be seen is FLAT with its cause
         if state_of(cause_of_error(error)) is State.HALT:
             raise
@@ -286,10 +312,10 @@ def _look(engine: Engine, lake: Lake, lineup: Lineup, plan: ServePlan, due: _Due
     return _Seen(view=view, guards=guards)
 
 
-def _watermarks(lake: Lake, plan: ServePlan) -> Mapping[str, int | None]:
+def _watermarks(kept: LiveView, plan: ServePlan) -> Mapping[str, int | None]:
     """The close of the newest bar of each symbol; none at all while the lake cannot be read."""
     try:
-        return candle_watermarks(lake, plan.symbols, Timeframe(plan.contract.timeframe_ms))
+        return kept.watermarks(plan)
     except LakeError:
         return {}
 

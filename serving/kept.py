@@ -1,0 +1,89 @@
+"""What may a worker keep in memory from bar to bar, and when must it ask the database again?
+
+The decision states and ledgers of the bundles at work. They are what ``serving.recall`` would put back, as long as the
+same bundles serve the same markets, the next bar follows the last, that one was written, and nobody else wrote any:
+every row written takes a number from its table's sequence, so a number that is not ours is somebody else's row. In any
+other case, an error included, everything is recalled.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, Engine, text
+
+from infra.lake import Lake
+from serving.bar import Seat
+from serving.lineup import Lineup, ServePlan
+from serving.live_view import LiveView
+from serving.summary import ServeSummary
+
+__all__ = ["KeptBetweenBars", "KeptSeats", "numbers_given"]
+
+_NUMBERS = text(
+    "SELECT p.last_value, p.is_called, s.last_value, s.is_called FROM predictions_id_seq AS p, signals_id_seq AS s"
+)
+Numbers = tuple[int, int]
+Recall = Callable[[int], list[Seat]]
+"""(before_index) -> every seat as the database remembers it."""
+
+
+@dataclass(slots=True, eq=False)
+class KeptSeats:
+    """The seats of one worker between bars; lost whenever a round does not end with ``wrote``."""
+
+    _seats: list[Seat] = field(default_factory=list)
+    _key: tuple[object, ...] = ()
+    _numbers: Numbers | None = None
+    _next: int | None = None
+
+    def take(
+        self,
+        engine: Engine,
+        lineup: Lineup,
+        plan: ServePlan,
+        *,
+        before_index: int,
+        numbers: Numbers,
+        recall: Recall,
+        also: tuple[object, ...] = (),
+    ) -> list[Seat]:
+        """The seats before bar ``before_index``.
+
+        ``numbers`` are those given out when the round began, ``also`` is whatever else a recall depends on.
+        """
+        key: tuple[object, ...] = (*_key(lineup, plan), *also)
+        alone = True
+        if self._next != before_index or self._key != key or self._numbers != numbers:
+            self._seats = recall(before_index)
+            with engine.connect() as connection:
+                # Where somebody wrote meanwhile it is not known whether that was recalled.
+                alone = numbers_given(connection) == numbers
+        self._key, self._numbers, self._next = key, numbers if alone else None, None
+        return self._seats
+
+    def wrote(self, summary: ServeSummary) -> None:
+        """All bars that were due are decided by these seats, without an error, and committed."""
+        if self._numbers is not None and summary.last_index is not None and not summary.errors:
+            predictions, signals = self._numbers
+            self._numbers = predictions + summary.predictions, signals + summary.signals
+            self._next = summary.last_index + 1
+
+
+class KeptBetweenBars:
+    """Everything one worker keeps: the view of the markets and the seats."""
+
+    def __init__(self, lake: Lake) -> None:
+        self.view = LiveView(lake)
+        self.seats = KeptSeats()
+
+
+def _key(lineup: Lineup, plan: ServePlan) -> tuple[object, ...]:
+    # A bundle stays alive with its seat, so its identity is not given to another one.
+    bundles = tuple((role, one.version, id(one.bundle)) for role, one in lineup.seats())
+    return bundles, plan.model_name, plan.symbols, plan.contract_id
+
+
+def numbers_given(connection: Connection) -> Numbers:
+    """How many numbers the sequences of predictions and signals have given out."""
+    predictions, p_used, signals, s_used = connection.execute(_NUMBERS).one()
+    return predictions if p_used else 0, signals if s_used else 0
