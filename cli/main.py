@@ -18,6 +18,7 @@ from cli import (
     features,
     gaps,
     lake,
+    ledger,
     models,
     monitor,
     promotion,
@@ -42,7 +43,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
 )
-for module in (demo, up, status, data, gaps, train, promotion, simulate, champion, serve, monitor):
+for module in (demo, up, status, data, gaps, train, promotion, simulate, champion, serve, ledger, monitor):
     module.register(app)
 app.add_typer(features.app, name="features")
 app.add_typer(lake.app, name="lake")

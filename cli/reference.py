@@ -41,6 +41,10 @@ RESULT_KEYS: dict[str, str] = {
     "`reason`, `inputs`), `action`",
     "drill": "`passed`, `stand_in`, `steps_s`",
     "serve": "`bars`, `already_served`, `signals`, `predictions`, `reasons`, `actions`, `funnel`, `cause`, `detail`",
+    "ledger": "`bundle_hash`, `closed`, `said`, `unresolved`, `barriers`, `hit_rate`, `profit_factor`, `net_said`, "
+    "`net_book`, `max_drawdown`, `open` (each `symbol`, `bar_ms`, `side`, `size`, `book_size`, `at_ms`, `verdict`, "
+    "`gross`)",
+    "funnel": "`bars`, `signals`, `blocked` (by cause), `held` (by rule), `said`, `adds_up`",
     "halt": "`halted`, `why`",
     "resume": "`halted`, `why`",
     "parity": "`rows`, `identical`, `first_mismatch`, `contract`, `first_ms`, `last_ms`",

@@ -167,6 +167,19 @@ def test_parity_and_drift_repeat_what_they_found(home):
 
 
 @pytest.mark.usefixtures("unchanged")
+def test_the_ledger_and_the_funnel_are_those_of_the_stored_rows(home, tmp_path):
+    """Results, positions, a picture, and a funnel that adds up to the signals of the status."""
+    book = home.json("ledger", "--plot", tmp_path / "equity.png")
+    assert book["closed"] > 0
+    assert book["closed"] + book["unresolved"] == sum(book["barriers"].values())
+    assert (tmp_path / "equity.png").stat().st_size > 5_000
+    assert "Open positions" in (told := home.ask("ledger").out) or "no open position" in told
+    found = home.json("funnel")
+    assert found["adds_up"] is True
+    assert found["signals"] == home.json("status")["counts"]["signals"] == found["bars"] * len(SYMBOLS)
+    assert f"{found['signals']:,}" in home.ask("funnel").out
+
+
 def test_models_and_cards_can_be_looked_at(home):
     """The registered version, its sealed facts, its proof in a fresh process, and the card that promoted it."""
     (version,) = home.json("models", "list")["versions"]
