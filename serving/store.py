@@ -9,7 +9,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from typing import Any
 
 from sqlalchemy import Connection, Engine
 
@@ -108,11 +107,21 @@ def _close(connection: Connection, rows: Sequence[PaperExit]) -> None:
         connection.exec_driver_sql(_CLOSE, {name: _column(name, rows) for name in names})
 
 
-def _column(name: str, rows: Iterable[object]) -> list[Any]:
-    values = [getattr(row, name) for row in rows]
-    if name in _ARRAYS:
-        return [None if value is None else "{" + ",".join(map(repr, value)) + "}" for value in values]
-    return values
+def _column(name: str, rows: Iterable[object]) -> str:
+    """One field of all rows as the text of a PostgreSQL array, which is quicker to write than a driver's arrays."""
+    return "{" + ",".join([_element(getattr(row, name)) for row in rows]) + "}"
+
+
+def _element(value: object) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, bytes):
+        return '"\\\\x' + value.hex() + '"'
+    if isinstance(value, tuple):
+        return '"{' + ",".join(map(repr, value)) + '}"'
+    return repr(float(value)) if isinstance(value, float) else str(int(value))  # type: ignore[call-overload]
 
 
 def _source(kind: _Row, types: dict[str, str]) -> str:
