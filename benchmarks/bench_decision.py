@@ -11,7 +11,9 @@ import time
 import numpy as np
 
 from registry.policy import DecisionPolicy
-from serving.decision import decide_bar, decide_history, new_state
+from serving.decision import decide_bar, decide_history
+from serving.decision_state import new_state
+from serving.market_facts import REGIMES, MarketFacts
 
 BARS, SYMBOLS, MODELS, ROUNDS, PEER_BARS = 100_000, 10, 3, 5, 5_000
 
@@ -28,8 +30,14 @@ def main() -> None:
     rng = np.random.default_rng(7)
     probabilities = rng.dirichlet((6.0, 3.0, 3.0), size=(BARS, SYMBOLS, MODELS))
     policy, weights = DecisionPolicy(thresholds=(0.4, 0.4), horizon_bars=48), np.full(MODELS, 1 / MODELS)
-    eligible, volatility = np.ones((BARS, SYMBOLS), dtype=bool), np.full((BARS, SYMBOLS), 0.02)
-    exits = np.full((BARS, SYMBOLS, 2), -1, dtype=np.int64)
+    eligible, shape = np.ones((BARS, SYMBOLS), dtype=bool), (BARS, SYMBOLS)
+    facts = MarketFacts(
+        volatility=np.full(shape, 0.02),
+        regime=rng.integers(0, len(REGIMES), shape).astype(np.int8),
+        correlation=rng.uniform(-1, 1, shape),
+    )
+    exits = np.arange(BARS)[:, None, None] + rng.integers(1, 49, (*shape, 2))
+    net = rng.normal(0, 0.01, exits.shape)
 
     def ours() -> object:
         return decide_history(
@@ -38,8 +46,9 @@ def main() -> None:
             first_index=0,
             probabilities=probabilities,
             eligible=eligible,
-            volatility=volatility,
+            facts=facts,
             exit_index=exits,
+            net=net,
         )
 
     def bar_by_bar() -> None:
@@ -54,7 +63,9 @@ def main() -> None:
                 probabilities=probabilities[bar],
                 healthy=healthy,
                 eligible=eligible[bar],
-                volatility=volatility[bar],
+                facts=MarketFacts(
+                    volatility=facts.volatility[bar], regime=facts.regime[bar], correlation=facts.correlation[bar]
+                ),
             )
 
     ours()

@@ -58,6 +58,8 @@ def made_panel(rows: int, *, seed: int = 7) -> Panel:
         atr_fraction=nothing,
         vol_ratio=nothing,
         volatility=nothing,
+        regime=np.zeros(rows, dtype=np.int8),
+        correlation=nothing,
         close=nothing,
         carry=nothing,
     )
