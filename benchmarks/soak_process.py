@@ -17,7 +17,7 @@ from serving.adoption import adopt
 from serving.shares import symbols_of_share
 from serving.worker import serve_forever
 from tasks.plan import contract_of, timeframe_of
-from tasks.serving import serve_plan
+from tasks.serving_plan import serve_plan
 from tasks.share_holding import ShareHolder
 from tasks.stores import bundle_cache
 

@@ -22,6 +22,7 @@ __all__ = [
     "champion_lineup",
     "fetch_bundle",
     "first_seat",
+    "local_lineup",
     "train_end_index",
 ]
 
@@ -46,6 +47,19 @@ def champion_lineup(app: App) -> Lineup:
             cause, detail = "bundle_refused", str(error)
     challengers, left_out = ((), "") if cause == "registry_down" else challengers_of(app, store)
     return Lineup(champion=champion, challengers=challengers, cause=cause, detail=detail or left_out)
+
+
+def local_lineup(app: App) -> Lineup | None:
+    """The champion from this machine's cache alone, without a question to MLflow; None where that is not enough."""
+    deployed = current_champion(app.engine, app.settings.registry.model_name)
+    cache = bundle_cache(app)
+    if deployed is None or not cache.has(deployed.bundle_hash):
+        return None
+    try:
+        bundle = cache.load(deployed.bundle_hash)
+    except LockstepError:
+        return None
+    return Lineup(champion=ServedBundle(bundle=bundle, version=deployed.version))
 
 
 def first_seat(lineup: Lineup) -> ServedBundle | None:

@@ -1,8 +1,9 @@
 """How does the worker run for ever in one process?
 
-It asks before each bar who is champion, serves, and waits for the next close, woken by whoever stores bars. Once
-started it needs neither MLflow nor Prefect; a thread beside it looks at MLflow for aliases that somebody moved. Bars
-come from ``lockstep collect``, run beside it. Several workers share the symbols (``serving.shares``).
+It asks before each bar who is champion, serves, and waits for the next close, woken by whoever stores bars. It needs
+neither Prefect nor, with the champion in the local cache, MLflow; a thread beside it looks at MLflow for challengers
+and for aliases that somebody moved. Bars come from ``lockstep collect``, run beside it. Several workers share the
+symbols (``serving.shares``).
 """
 
 import signal
@@ -21,10 +22,10 @@ from serving.lineup import Lineup
 from serving.shares import lease_name
 from serving.summary import ServeSummary
 from serving.worker import serve_forever
-from tasks.lineups import champion_lineup
+from tasks.lineups import champion_lineup, local_lineup
 from tasks.plan import contract_of, timeframe_of, venue_rule
 from tasks.registry_watch import Watched, watching_registry
-from tasks.serving import share_plan
+from tasks.serving_plan import share_plan
 from tasks.share_holding import ShareHolder
 from tasks.stores import bundle_cache
 
@@ -82,7 +83,7 @@ def _hold(holder: ShareHolder, stop: Event, say: Say, *, standby: bool, patience
 
 def _serve_share(app: App, share: int, stop: Event, say: Say) -> None:
     """Serve one share of the symbols until ``stop`` is set."""
-    first = champion_lineup(app)
+    first = local_lineup(app) or champion_lineup(app)
     look = RegistryLook(cause=first.cause, detail=first.detail) if first.champion else NOTHING_WRONG
     seen = Watched(look=look, challengers=first.challengers)
     contract, every_s = contract_of(app.settings), app.settings.registry.watch_s

@@ -3,7 +3,7 @@
 Both go through the worker. The served stretch is the last one of the plan; live serving reads the clock.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 
@@ -12,22 +12,20 @@ from prefect.cache_policies import NO_CACHE
 
 from infra.bootstrap import App, open_app
 from infra.locks import exclusive
-from infra.settings_groups import ServingSettings
 from market.errors import LockstepError
 from market.timeframe import as_utc
-from serving.ledger import open_symbols
-from serving.lineup import Lineup, ServePlan
 from serving.outcomes import resolve_outcomes
-from serving.shares import lease_name, symbols_of_share
+from serving.shares import lease_name
 from serving.summary import combined
 from serving.worker import replay, serve_once
-from tasks.lineups import bundle_symbols, champion_lineup, first_seat
+from tasks.lineups import champion_lineup, first_seat
 from tasks.plan import barrier_spec, contract_of, venue_rule
 from tasks.progress import report
+from tasks.serving_plan import served_symbols, share_plans
 from tasks.symbols import symbols_in_use
 from tasks.windows import current_window
 
-__all__ = ["drift_block_hours", "replay_stretch", "serve_latest", "serve_plan", "served_symbols", "share_plan"]
+__all__ = ["replay_stretch", "serve_latest"]
 
 
 @task(cache_policy=NO_CACHE)
@@ -48,7 +46,7 @@ def replay_stretch(home: str, *, start_ms: int | None = None, end_ms: int | None
             )
         symbols = served_symbols(app, lineup, lambda: window.symbols)
         seat = first_seat(lineup)
-        plans = _plans(app, symbols, run="replay")
+        plans = share_plans(app, symbols, run="replay")
         summary = combined(
             replay(
                 app.engine,
@@ -91,48 +89,9 @@ def serve_latest(home: str, *, now_ms: int) -> dict[str, object]:
         symbols = served_symbols(app, lineup, lambda: symbols_in_use(app))
         summary = combined(
             serve_once(app.engine, app.lake, lineup, plan=plan, now_ms=now_ms, venue=venue)
-            for plan in _plans(app, symbols, run="live")
+            for plan in share_plans(app, symbols, run="live")
         )
         return {**asdict(summary), "cause": lineup.cause, "detail": lineup.detail}
-
-
-def serve_plan(app: App, symbols: tuple[str, ...], *, run: str, share: int = 0) -> ServePlan:
-    """What is served under these settings; ``symbols`` are those of the share."""
-    return ServePlan(
-        model_name=app.settings.registry.model_name,
-        symbols=symbols,
-        contract=contract_of(app.settings),
-        run=run,
-        max_age_bars=app.settings.serving.max_age_bars,
-        max_model_age_days=app.settings.serving.max_model_age_days,
-        arming_needed=run == "live" and app.settings.serving.mode == "live",
-        max_error_bars=app.settings.serving.max_error_bars,
-        shares=app.settings.serving.shares,
-        share=share,
-        frozen_bars=app.settings.serving.frozen_bars,
-        constant_predictions=app.settings.serving.constant_predictions,
-        max_decision_ms=int(app.settings.serving.max_decision_s * 1000),
-        drift_block_hours=drift_block_hours(app.settings.serving, run=run),
-    )
-
-
-def drift_block_hours(s: ServingSettings, *, run: str) -> int | None:
-    """How long critical drift blocks; None where it does not: in a replay, or by setting."""
-    wanted = s.drift_block == "always" or (s.drift_block == "live" and s.mode == "live")
-    return s.drift_block_hours if wanted and run == "live" else None
-
-
-def share_plan(app: App, lineup: Lineup, share: int, *, run: str = "live") -> ServePlan:
-    """What is served of one share now: it follows the line-up and the universe."""
-    symbols = served_symbols(app, lineup, lambda: symbols_in_use(app))
-    return serve_plan(app, symbols_of_share(symbols, share, app.settings.serving.shares), run=run, share=share)
-
-
-def _plans(app: App, symbols: tuple[str, ...], *, run: str) -> list[ServePlan]:
-    """One plan a share that has symbols, in order."""
-    shares = app.settings.serving.shares
-    parts = [(share, symbols_of_share(symbols, share, shares)) for share in range(shares)]
-    return [serve_plan(app, part, run=run, share=share) for share, part in parts if part]
 
 
 @contextmanager
@@ -143,18 +102,3 @@ def _serving_alone(app: App) -> Iterator[None]:
         for share in range(shares):
             held.enter_context(exclusive(app.engine, lease_name(name, share, shares)))
         yield
-
-
-def served_symbols(app: App, lineup: Lineup, in_use: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
-    """The symbols of whoever serves or challenges; those in use while there is nobody.
-
-    Of a universe that moves only the members count, and whoever still holds a paper position.
-    """
-    seat = first_seat(lineup)
-    if seat is None:
-        return in_use()
-    trained = bundle_symbols(seat.bundle)
-    if app.settings.universe.mode != "turnover":
-        return trained
-    wanted = {*in_use(), *open_symbols(app.engine, seat.bundle.hash)}
-    return tuple(symbol for symbol in trained if symbol in wanted)

@@ -14,7 +14,7 @@ from serving.outcomes import resolve_outcomes
 from serving.worker import replay
 from tasks.lineups import bundle_symbols, champion_lineup, train_end_index
 from tasks.progress import report
-from tasks.serving import serve_plan
+from tasks.serving_plan import serve_plan
 from tasks.windows import current_window
 
 __all__ = ["shadow_replay"]

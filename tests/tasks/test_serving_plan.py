@@ -3,7 +3,7 @@
 import pytest
 
 from infra.settings import load_settings
-from tasks.serving import drift_block_hours
+from tasks.serving_plan import drift_block_hours
 
 
 @pytest.mark.parametrize(
