@@ -1,7 +1,7 @@
 """What may a worker keep in memory from bar to bar, and when must it ask the database again?
 
-The decision states and ledgers of the bundles at work, and the champion's last answers. They are what a recall would put
-back, as long as the same bundles serve the same markets, the next bar follows the last, that one was written, and
+The decision states and ledgers of the bundles at work, and the champion's last answers. They are what a recall would
+put back, as long as the same bundles serve the same markets, the next bar follows the last, that one was written, and
 nobody else wrote any: every row written takes a number from its table's sequence, so a number that is not ours is
 somebody else's row. In any other case, an error included, everything is recalled.
 """

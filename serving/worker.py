@@ -214,7 +214,9 @@ def serve_forever(
         newest = timeframe.index_of(now_ms - settle_delay_ms) - 1
         try:
             lineup = adopt(lineup)
-            if newest > done:
+            if newest <= done:
+                kept.view.absorb()
+            else:
                 plan = plan_for(lineup)
                 if not plan.symbols:  # a share that is empty now
                     done = newest
