@@ -1,12 +1,13 @@
 """How do rows become files that a crash cannot break?
 
 One file per (kind, symbol, month), ``<kind>/<symbol>/<YYYY-MM>.parquet``, and beside it small *parts* of the same
-month, ``<YYYY-MM>.<digest>.arrow``: what was appended since. The month's rows are those of all its files together.
+month, ``<YYYY-MM>.<digest>.rows``: what was appended since. The month's rows are those of all its files together.
 No name is ever given to other rows than before, unless they contain the former. Months are Parquet with zstd and page
-checksums; parts are Arrow files, which read ten times as fast, and their name is the check of their content. A file
-that does not read back whole is refused by name; nothing is skipped and nothing is guessed.
+checksums. A part lives for hours and is read by whoever waits for its bar: bare columns (``infra.lake_parts``), and its
+name is the check of its content. A file that does not read back whole is refused by name; nothing is skipped and
+nothing is guessed.
 
-    >>> month_of("candles_5m/BTCUSDT/2025-01.9f86d081884c7d65.arrow")
+    >>> month_of("candles_5m/BTCUSDT/2025-01.9f86d081884c7d65.rows")
     '2025-01'
 """
 
@@ -21,9 +22,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pyarrow import ipc
 
 from infra.errors import LakeError
+from infra.lake_parts import decode_part, encode_part
 from infra.lake_rows import Rows
 from infra.lake_storage import Held, Storage, StoredFile
 
@@ -54,7 +55,7 @@ TAKER_COLUMNS = ("share",)
 _OF_STAMPS = {"funding": FUNDING_COLUMNS, "mark": MARK_COLUMNS, "open_interest": OPEN_INTEREST_COLUMNS}
 _OF_BARS = {"candles": CANDLE_COLUMNS, "taker": TAKER_COLUMNS}  # their kinds have a timeframe: candles_5m
 _SUFFIX = ".parquet"
-_PART = ".arrow"
+_PART = ".rows"
 _MONTH = len("2025-01")
 _ENCODERS = 4
 _Number = TypeVar("_Number", np.int32, np.int64, np.float64)
@@ -157,22 +158,10 @@ def _month_table(data: bytes, columns: Sequence[str]) -> pa.Table:
 
 
 def _part_rows(data: bytes, columns: Sequence[str], path: str) -> Rows:
-    """The one batch of a part, whose content is what its name says."""
+    """The rows of a part, whose content is what its name says."""
     if _digest(data) != path.rpartition("/")[2].split(".")[1]:
         raise ValueError("its content is not what its name says")
-    batch = ipc.open_file(pa.py_buffer(data)).get_batch(0)
-    if batch.schema.names != ["time", *columns, "known_at", "source"]:
-        raise ValueError(f"columns {', '.join(batch.schema.names)}")
-    *numbers, source = batch.columns
-    if any(column.null_count for column in batch.columns):
-        raise ValueError("missing values where none can be")
-    return Rows(
-        time=_numbers(numbers[0], np.int64),
-        values=tuple(_numbers(column, np.float64) for column in numbers[1:-1]),
-        known_at=_numbers(numbers[-1], np.int64),
-        source=_numbers(source.indices, np.int32),
-        source_names=tuple(source.dictionary.to_pylist()),
-    )
+    return decode_part(data, width=len(columns))
 
 
 def _rows_of(table: pa.Table, columns: Sequence[str]) -> Rows:
@@ -242,27 +231,18 @@ def _encoded(files: Sequence[MonthFile], columns: Sequence[str]) -> list[memoryv
 
 
 def _encode(file: MonthFile, columns: Sequence[str]) -> memoryview:
+    if not file.whole:
+        return memoryview(encode_part(file.rows))
     rows = file.rows
     source = pa.DictionaryArray.from_arrays(_column(rows.source, pa.int32()), _strings(rows.source_names))
     numbers = (_column(values, pa.float64()) for values in rows.values)
-    batch = pa.RecordBatch.from_arrays(
+    table = pa.Table.from_arrays(
         [_column(rows.time, pa.int64()), *numbers, _column(rows.known_at, pa.int64()), source],
         names=["time", *columns, "known_at", "source"],
     )
-    return _parquet(batch) if file.whole else _arrow(batch)
-
-
-def _arrow(batch: pa.RecordBatch) -> memoryview:
-    sink = pa.BufferOutputStream()
-    with ipc.new_file(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return memoryview(sink.getvalue())
-
-
-def _parquet(batch: pa.RecordBatch) -> memoryview:
     sink = pa.BufferOutputStream()
     pq.write_table(
-        pa.Table.from_batches([batch]),
+        table,
         sink,
         compression="zstd",
         compression_level=1,

@@ -23,7 +23,7 @@ __all__ = ["ObjectStorage"]
 
 _OPTIONS = frozenset({"region", "endpoint_override", "scheme"})
 _CONNECTIONS = 16
-_DIGEST_DOTS = 2  # <month>.<digest>.parquet, <month>.<digest>.arrow
+_DIGEST_DOTS = 2  # <month>.<digest>.parquet, <month>.<digest>.rows
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 

@@ -26,6 +26,7 @@ __all__ = ["Held", "LocalStorage", "Locks", "Storage", "StoredFile", "open_stora
 _TEMPORARY = ".tmp"
 _CHUNK = 1 << 22
 _WRITERS = 8
+_NO_FOLDER = ("no folder",)
 _SETTLED_NS = 2_000_000_000  # longer than the steps in which file systems keep time
 
 Held = Callable[[], None]
@@ -176,7 +177,7 @@ class LocalStorage:
         try:
             found = os.stat(f"{self._at}/{folder}")  # noqa: PTH116  taken every bar
         except FileNotFoundError:
-            return None
+            return _NO_FOLDER
         settled = time.time_ns() - found.st_mtime_ns > _SETTLED_NS
         return (found.st_ino, found.st_mtime_ns) if settled else None
 

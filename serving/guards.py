@@ -36,7 +36,8 @@ class Guards:
     def check(self, record: BarRecord, view: MarketView, *, after_ms: int, until_ms: int) -> BarRecord:
         """The bar as it may be said; bars before it were decided at ``after_ms``, this one at ``until_ms``."""
         index = record.bar_ms // self.plan.contract.timeframe_ms
-        self.ring.add(row for row in record.predictions if row.bundle_hash == self.champion)
+        answers = [row for row in record.predictions if row.bundle_hash == self.champion]
+        self.ring.add(sorted(answers, key=lambda row: row.symbol, reverse=True))  # as ``recall_outputs`` puts them
         everywhere = "constant_output" if self.ring.is_constant() else OK
         frozen = view.standing_still(index, bars=self.plan.frozen_bars)
         revised = self.revisions.between(after_ms, until_ms, before_ms=record.bar_ms)
@@ -62,15 +63,18 @@ def open_guards(
     first_index: int,
     end_index: int,
     changed: Sequence[str] | None = None,
+    ring: OutputRing | None = None,
 ) -> Guards:
     """The checks for the bars ``[first_index, end_index)``, with the memory of the bars before them.
 
     ``changed``: the only markets of which an earlier bar can have changed since the last decision; None for all.
+    ``ring``: the champion's last answers, where the caller still has them.
     """
     timeframe = Timeframe(plan.contract.timeframe_ms)
     champion = None if lineup.champion is None else lineup.champion.bundle.hash
-    ring = OutputRing(plan.constant_predictions)
-    if champion is not None:
+    recalled = ring is None
+    ring = OutputRing(plan.constant_predictions) if ring is None else ring
+    if champion is not None and recalled:
         with engine.connect() as connection:
             ring = recall_outputs(
                 connection,

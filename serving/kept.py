@@ -1,28 +1,26 @@
 """What may a worker keep in memory from bar to bar, and when must it ask the database again?
 
-The decision states and ledgers of the bundles at work. They are what ``serving.recall`` would put back, as long as the
-same bundles serve the same markets, the next bar follows the last, that one was written, and nobody else wrote any:
-every row written takes a number from its table's sequence, so a number that is not ours is somebody else's row. In any
-other case, an error included, everything is recalled.
+The decision states and ledgers of the bundles at work, and the champion's last answers. They are what a recall would
+put back, as long as the same bundles serve the same markets, the next bar follows the last, that one was written, and
+nobody else wrote any: every row written takes a number from its table's sequence, so a number that is not ours is
+somebody else's row. In any other case, an error included, everything is recalled.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine
 
 from infra.lake import Lake
 from serving.bar import Seat
+from serving.constant_output import OutputRing
 from serving.lineup import Lineup, ServePlan
 from serving.live_view import LiveView
+from serving.round_start import Numbers, RoundStart, round_start
 from serving.summary import ServeSummary
 
-__all__ = ["KeptBetweenBars", "KeptSeats", "numbers_given"]
+__all__ = ["KeptBetweenBars", "KeptSeats"]
 
-_NUMBERS = text(
-    "SELECT p.last_value, p.is_called, s.last_value, s.is_called FROM predictions_id_seq AS p, signals_id_seq AS s"
-)
-Numbers = tuple[int, int]
 Recall = Callable[[int], list[Seat]]
 """(before_index) -> every seat as the database remembers it."""
 
@@ -31,6 +29,7 @@ Recall = Callable[[int], list[Seat]]
 class KeptSeats:
     """The seats of one worker between bars; lost whenever a round does not end with ``wrote``."""
 
+    ring: OutputRing | None = None
     _seats: list[Seat] = field(default_factory=list)
     _key: tuple[object, ...] = ()
     _numbers: Numbers | None = None
@@ -43,21 +42,16 @@ class KeptSeats:
         plan: ServePlan,
         *,
         before_index: int,
-        numbers: Numbers,
+        start: RoundStart,
         recall: Recall,
-        also: tuple[object, ...] = (),
     ) -> list[Seat]:
-        """The seats before bar ``before_index``.
-
-        ``numbers`` are those given out when the round began, ``also`` is whatever else a recall depends on.
-        """
-        key: tuple[object, ...] = (*_key(lineup, plan), *also)
-        alone = True
+        """The seats before bar ``before_index``, in a round that found the database as ``start`` says."""
+        key, numbers, alone = (*_key(lineup, plan), start.resumed_ms), start.numbers, True
         if self._next != before_index or self._key != key or self._numbers != numbers:
-            self._seats = recall(before_index)
+            self._seats, self.ring = recall(before_index), None
             with engine.connect() as connection:
                 # Where somebody wrote meanwhile it is not known whether that was recalled.
-                alone = numbers_given(connection) == numbers
+                alone = round_start(connection, plan).numbers == numbers
         self._key, self._numbers, self._next = key, numbers if alone else None, None
         return self._seats
 
@@ -80,10 +74,4 @@ class KeptBetweenBars:
 def _key(lineup: Lineup, plan: ServePlan) -> tuple[object, ...]:
     # A bundle stays alive with its seat, so its identity is not given to another one.
     bundles = tuple((role, one.version, id(one.bundle)) for role, one in lineup.seats())
-    return bundles, plan.model_name, plan.symbols, plan.contract_id
-
-
-def numbers_given(connection: Connection) -> Numbers:
-    """How many numbers the sequences of predictions and signals have given out."""
-    predictions, p_used, signals, s_used = connection.execute(_NUMBERS).one()
-    return predictions if p_used else 0, signals if s_used else 0
+    return bundles, plan.model_name, plan.symbols, plan.contract_id, plan.constant_predictions, plan.shares, plan.share

@@ -79,6 +79,11 @@ class LiveView:
             self.drop()
             raise
 
+    def absorb(self) -> None:
+        """Take in what has come, so that less is left to read when a bar is due; decides nothing."""
+        if self._view is not None and not self._looked():
+            self.drop()
+
     def may_have_changed(self, plan: ServePlan, *, after_ms: int) -> tuple[str, ...]:
         """The markets of which, as the last ``open`` found, an earlier bar may have changed after ``after_ms``."""
         return plan.symbols if self._since_ms is None or after_ms < self._since_ms else self._again

@@ -23,16 +23,16 @@ from serving.arming import armed_cause
 from serving.bar import Seat, serve_bar
 from serving.drift_block import drift_cause
 from serving.guards import Guards, open_guards, too_slow
-from serving.halt import is_halted, resumed_at_ms
-from serving.kept import KeptBetweenBars, numbers_given
+from serving.kept import KeptBetweenBars
 from serving.kill_switch import throw_if_due
 from serving.ledger import Ledger
 from serving.lineup import Lineup, ServePlan, covered
 from serving.live_view import LiveView
 from serving.market_view import DECISION_DELAY_MS, MarketView
-from serving.progress import first_unserved, last_decision, last_served
+from serving.progress import first_unserved, last_served
 from serving.recall import recall_state
 from serving.records import BarRecord
+from serving.round_start import round_start
 from serving.shares import policy_of_share
 from serving.states import OK, UNKNOWN, State, cause_of_error, gravest, state_of
 from serving.store import write_bars
@@ -133,20 +133,16 @@ def serve_once(
     timeframe = Timeframe(plan.contract.timeframe_ms)
     count = SummaryCount(timeframe_ms=timeframe.ms)
     with engine.connect() as connection:
-        halted = is_halted(connection)
-        resumed_ms = resumed_at_ms(connection)
-        served_ms = last_served(connection, plan)
-        decided_ms = now_ms if served_ms is None else last_decision(connection, plan, served_ms)
-        numbers = numbers_given(connection)
+        start = round_start(connection, plan)
+    halted, decided_ms = start.halted, now_ms if start.decided_ms is None else start.decided_ms
     marks = _watermarks(kept.view, plan)
-    due = _due(marks, timeframe, served_ms, now_ms=now_ms, max_catch_up=max_catch_up, grace_ms=grace_ms)
+    due = _due(marks, timeframe, start.served_ms, now_ms=now_ms, max_catch_up=max_catch_up, grace_ms=grace_ms)
     count.passed_over = due.passed_over
     if due.first >= due.end:
         return count.summary()
-    recall = partial(_take_seats, engine, lineup, plan, resumed_ms=resumed_ms)
-    also = (resumed_ms, plan.shares, plan.share)
-    seats = kept.seats.take(engine, lineup, plan, before_index=due.first, numbers=numbers, recall=recall, also=also)
-    seen = _look(engine, lake, kept.view, lineup, plan, due, now_ms=now_ms, decided_ms=decided_ms)
+    recall = partial(_take_seats, engine, lineup, plan, resumed_ms=start.resumed_ms)
+    seats = kept.seats.take(engine, lineup, plan, start=start, before_index=due.first, recall=recall)
+    seen = _look(engine, lake, kept, lineup, plan, due, now_ms=now_ms, decided_ms=decided_ms)
     limit_ms = max_age_ms(Kind.CANDLES, timeframe=timeframe, max_age_bars=plan.max_age_bars)
     stale = [
         s for s, mark in marks.items() if mark is not None and not is_fresh(mark, now_ms=now_ms, limit_ms=limit_ms)
@@ -218,7 +214,9 @@ def serve_forever(
         newest = timeframe.index_of(now_ms - settle_delay_ms) - 1
         try:
             lineup = adopt(lineup)
-            if newest > done:
+            if newest <= done:
+                kept.view.absorb()
+            else:
                 plan = plan_for(lineup)
                 if not plan.symbols:  # a share that is empty now
                     done = newest
@@ -292,7 +290,7 @@ class _Seen:
 def _look(
     engine: Engine,
     lake: Lake,
-    kept: LiveView,
+    kept: KeptBetweenBars,
     lineup: Lineup,
     plan: ServePlan,
     due: _Due,
@@ -302,9 +300,11 @@ def _look(
 ) -> _Seen | Exception:
     """The markets, or the error that keeps them from being seen; raises for a database that is away."""
     try:
-        view = kept.open(plan, first=due.first, end=due.end, as_of_ms=now_ms)
-        changed = kept.may_have_changed(plan, after_ms=decided_ms)
-        guards = open_guards(engine, lake, lineup, plan, first_index=due.first, end_index=due.end, changed=changed)
+        view = kept.view.open(plan, first=due.first, end=due.end, as_of_ms=now_ms)
+        changed = kept.view.may_have_changed(plan, after_ms=decided_ms)
+        bars = {"first_index": due.first, "end_index": due.end}
+        guards = open_guards(engine, lake, lineup, plan, changed=changed, ring=kept.seats.ring, **bars)
+        kept.seats.ring = guards.ring
     except Exception as error:  # fail closed: what cannot be seen is FLAT with its cause
         if state_of(cause_of_error(error)) is State.HALT:
             raise
