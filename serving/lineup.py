@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.contract import FeatureContract
+from infra.settings_ramp import RampSettings
 from market.errors import LockstepError
 from market.symbols import is_synthetic
 from market.timeframe import DAY_MS
@@ -61,12 +62,13 @@ class ServePlan:
     """What to serve: for which model name, markets and features, under which limits.
 
     A bar decided more than ``max_age_bars`` after its close is stale; a champion whose training data ended more than
-    ``max_model_age_days`` before the decision is expired. ``arming_needed`` (live mode): only a champion that a
-    person armed may give signals. After ``max_error_bars`` bars on which the champion failed the worker halts. A market
-    whose last ``frozen_bars`` real bars are one bar repeated is frozen, a champion whose last ``constant_predictions``
-    answers are one answer is no model, a decision that took longer than ``max_decision_ms`` is not said, and a verdict
-    of critical drift blocks for ``drift_block_hours`` (None: never). ``symbols`` are those of the share ``share`` of
-    ``shares`` (``serving.shares``). ``contract_id`` is the contract's fingerprint.
+    ``max_model_age_days`` before the decision is expired. ``arming_needed`` (live mode): only a champion that a person
+    armed may give signals. ``ramp`` (live mode): sizes are the part of the capital that the champion's stage allows.
+    After ``max_error_bars`` bars on which the champion failed the worker halts. A market whose last ``frozen_bars``
+    real bars are one bar repeated is frozen, a champion whose last ``constant_predictions`` answers are one answer is
+    no model, a decision that took longer than ``max_decision_ms`` is not said, and a verdict of critical drift blocks
+    for ``drift_block_hours`` (None: never). ``symbols`` are those of the share ``share`` of ``shares``
+    (``serving.shares``). ``contract_id`` is the contract's fingerprint.
     """
 
     model_name: str
@@ -80,6 +82,7 @@ class ServePlan:
     constant_predictions: int = 60
     max_decision_ms: int = 10_000
     drift_block_hours: int | None = None
+    ramp: RampSettings | None = None
     max_error_bars: int = 10
     share: int = 0
     shares: int = 1

@@ -154,6 +154,12 @@ _ROWS = (
         remedy="Look at `lockstep status`, then `lockstep arm --reason ... --hours 24`",
     ),
     Cause(
+        name="no_capital",
+        state=State.FLAT,
+        meaning="In live mode: the champion's stage of the capital ramp is observe or paper, which have no capital",
+        remedy="See `lockstep ramp show`: stages follow from what is stored, by `lockstep ramp check`",
+    ),
+    Cause(
         name="gap",
         state=State.FLAT,
         meaning="This bar is missing for this symbol",

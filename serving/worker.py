@@ -21,6 +21,7 @@ from infra.sources.protocol import Kind
 from market.timeframe import Timeframe
 from serving.arming import armed_cause
 from serving.bar import Seat, serve_bar
+from serving.capital import capital_cause, stage_of, with_capital
 from serving.drift_block import drift_cause
 from serving.guards import Guards, open_guards, too_slow
 from serving.kept import KeptBetweenBars
@@ -148,7 +149,8 @@ def serve_once(
         s for s, mark in marks.items() if mark is not None and not is_fresh(mark, now_ms=now_ms, limit_ms=limit_ms)
     ]
     asked = venue_cause(engine, venue, now_ms=now_ms, max_age_ms=limit_ms)
-    allowed = _allowed(engine, lineup, plan, now_ms=now_ms)
+    stage = stage_of(engine, plan)
+    allowed = gravest((_allowed(engine, lineup, plan, now_ms=now_ms), capital_cause(stage)))
     for index in range(due.first, due.end):
         late = not is_fresh(timeframe.close_time(index), now_ms=now_ms, limit_ms=limit_ms)
         standing = gravest(("halted" if halted else OK, due.cause, asked, allowed, "stale_data" if late else OK))
@@ -159,6 +161,7 @@ def serve_once(
             try:
                 record = serve_bar(seen.view, seats, lineup, plan, index=index, standing_cause=standing, stale=stale)
                 record = seen.guards.check(record, seen.view, after_ms=decided_ms, until_ms=now_ms)
+                record = with_capital(record, plan, stage, seats)
             except Exception as raised:  # noqa: BLE001  fail closed: the bar is FLAT and says what stopped it
                 error = raised
                 record = silent_by_error(lineup, plan, index=index, standing=standing, error=raised)

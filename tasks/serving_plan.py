@@ -27,6 +27,7 @@ def serve_plan(app: App, symbols: tuple[str, ...], *, run: str, share: int = 0) 
         max_age_bars=app.settings.serving.max_age_bars,
         max_model_age_days=app.settings.serving.max_model_age_days,
         arming_needed=run == "live" and app.settings.serving.mode == "live",
+        ramp=app.settings.ramp if run == "live" and app.settings.serving.mode == "live" else None,
         max_error_bars=app.settings.serving.max_error_bars,
         shares=app.settings.serving.shares,
         share=share,

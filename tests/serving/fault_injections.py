@@ -14,14 +14,18 @@ import numpy as np
 from sqlalchemy import Connection, insert, text
 
 from infra.postgres_cluster import Cluster
+from infra.settings_ramp import RampSettings
 from infra.tables import deployments, drift_runs, feature_rows, paper_trades, predictions
 from infra.venues import record_check
 from market.candles import Candles
+from registry.deployments import current_champion
 from registry.look import NOTHING_WRONG, look_at_registry
 from registry.mlflow_store import ModelStore
 from registry.policy_rules import GuardRule
 from serving.arming import arm
 from serving.halt import set_halt
+from serving.ramp import Clock, Stage
+from serving.stages import append_stage
 from serving.venue_rule import VenueRule
 from tests.fakes.small_market import SYMBOLS, TIMEFRAME, copy_stamps
 from tests.serving.fault_stand import AT, BROKEN, Stand
@@ -207,6 +211,20 @@ def nobody_armed_it(stand: Stand) -> Iterator[Seen]:
     yield Seen()
     until_ms = TIMEFRAME.close_time(AT + 10)
     arm(stand.engine, model_name="m", bundle_hash=stand.bundles[0].hash, until_ms=until_ms, why="test", who="tester")
+
+
+@breaks("no_capital")
+def the_ramp_gives_nothing(stand: Stand) -> Iterator[Seen]:
+    """Live mode at the stage in which every champion begins."""
+    stand.plan = replace(stand.plan, ramp=RampSettings())
+    yield Seen()
+    champion = current_champion(stand.engine, stand.plan.model_name)
+    assert champion is not None
+    clock = Clock(
+        bundle_hash=champion.bundle_hash, deployment=champion.id, stage=Stage.CAPITAL_FULL, since_ms=stand.now_ms
+    )
+    with stand.engine.begin() as connection:
+        append_stage(connection, model_name=stand.plan.model_name, clock=clock, reason="test", inputs={}, who="tester")
 
 
 @breaks("gap")
