@@ -22,6 +22,8 @@ from cli import (
     models,
     monitor,
     promotion,
+    ramp,
+    scorecard,
     serve,
     simulate,
     status,
@@ -43,12 +45,13 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
 )
-for module in (demo, up, status, data, gaps, train, promotion, simulate, champion, serve, ledger, monitor):
+for module in (demo, up, status, data, gaps, train, promotion, simulate, champion, serve, ledger, monitor, scorecard):
     module.register(app)
 app.add_typer(features.app, name="features")
 app.add_typer(lake.app, name="lake")
 app.add_typer(models.app, name="models")
 app.add_typer(cards.app, name="cards")
+app.add_typer(ramp.app, name="ramp")
 app.add_typer(universe.app, name="universe")
 
 

@@ -39,6 +39,13 @@ RESULT_KEYS: dict[str, str] = {
     "rollback": "`version`, `bundle_hash`, `from_version`, `from_hash`, `why`, `changed`, `check_s`, `change_s`",
     "watch": "`verdict` (`quiet`, `fired` or `none`), `version`, `bundle_hash`, `checks` (list of `name`, `verdict`, "
     "`reason`, `inputs`), `action`",
+    "ramp check": "`verdict` (`fired`: the stage or its clock changed, `quiet`, `unknown` or `none`), `reason`, "
+    "`version`, `bundle_hash`, `from_stage`, `stage`, `capital_share`, `max_positions` (null: the policy's), `hours`, "
+    "`since_ms`, `gates` (list of `name`, `measured`, `passed`, `detail`, `breach_to`)",
+    "ramp show": "`model_name`, `stage`, `capital_share`, `max_positions`, `hours`, `history` (newest first, each "
+    "`stage`, `bundle_hash`, `since_ms`, `reason`, `who`, `at`)",
+    "scorecard": "`model_name`, `since_ms`, `until_ms`, `bundles` (each `bundle_hash`, `version`, `forecasts`, one a "
+    "model and `ensemble`, and `trades`), `plot` (with --plot)",
     "drill": "`passed`, `stand_in`, `steps_s`",
     "serve": "`bars`, `already_served`, `signals`, `predictions`, `reasons`, `actions`, `funnel`, `cause`, `detail`",
     "ledger": "`bundle_hash`, `closed`, `said`, `unresolved`, `barriers`, `hit_rate`, `profit_factor`, `net_said`, "

@@ -31,6 +31,7 @@ from prefect.utilities.annotations import freeze
 from flows.champion import drill, watch
 from flows.collect import backfill, collect
 from flows.gaps import gaps
+from flows.ramp import ramp
 from flows.train import train
 from flows.universe import refresh
 from market.errors import LockstepError
@@ -76,6 +77,11 @@ DEPLOYMENTS = (
     Deployment(
         flow=watch,
         description="Harm, parity and degraded bars of the champion; rolls back, or halts, where one fires.",
+        tags=("model",),
+    ),
+    Deployment(
+        flow=ramp,
+        description="How much capital the champion may use: promotes, demotes or waits, by stored rows.",
         tags=("model",),
     ),
     Deployment(flow=drill, description="A rollback and back again in a scratch home, timed.", tags=("model",)),

@@ -49,6 +49,7 @@ from infra.settings_groups import (
     TuningSettings,
     UniverseSettings,
 )
+from infra.settings_ramp import RampSettings
 
 __all__ = [
     "DEFAULT_HOME",
@@ -91,6 +92,7 @@ class Settings(BaseSettings):
     shadow: ShadowSettings = ShadowSettings()
     serving: ServingSettings = ServingSettings()
     rollback: RollbackSettings = RollbackSettings()
+    ramp: RampSettings = RampSettings()
     registry: RegistrySettings = RegistrySettings()
 
     @classmethod

@@ -12,6 +12,8 @@ from threading import Event
 from time import monotonic
 from types import FrameType
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from infra.bell import listening
 from infra.bootstrap import App, open_app
 from infra.locks import LockHeldError, present
@@ -19,6 +21,7 @@ from registry.look import NOTHING_WRONG, RegistryLook
 from serving.adoption import adopt
 from serving.lineup import Lineup
 from serving.shares import lease_name
+from serving.stages import record_stop
 from serving.summary import ServeSummary
 from serving.worker import serve_forever
 from tasks.lineups import champion_lineup
@@ -55,7 +58,10 @@ def serve_live(home: str, *, say: Say, standby: bool = False) -> None:
             try:
                 _hold(holder, stop, say, standby=standby, patience_s=0.0 if shares == 1 else _PATIENCE_S, name=name)
             finally:
+                served = bool(holder.held)
                 holder.close()
+            if served:
+                _record_stop(app, say)
 
 
 def _hold(holder: ShareHolder, stop: Event, say: Say, *, standby: bool, patience_s: float, name: str) -> None:
@@ -115,6 +121,16 @@ def _serve_share(app: App, share: int, stop: Event, say: Say) -> None:
             on_bar=lambda summary: say(_in_words(summary)),
             on_error=lambda error, cause: say(f"{cause}: {error}"),
         )
+
+
+def _record_stop(app: App, say: Say) -> None:
+    """Say that this silence is on purpose; without a database it counts as one that nobody planned."""
+    try:
+        record_stop(
+            app.engine, model_name=app.settings.registry.model_name, why="SIGINT or SIGTERM", who="lockstep serve"
+        )
+    except SQLAlchemyError as error:
+        say(f"the stop could not be recorded: {error}")
 
 
 @contextmanager

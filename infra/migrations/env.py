@@ -5,6 +5,7 @@ On the connection that ``infra/schema.py`` hands over, inside its transaction an
 
 from alembic import context
 
+from infra import capital_tables  # noqa: F401  # its tables belong to METADATA
 from infra.tables import METADATA
 
 context.configure(

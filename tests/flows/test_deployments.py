@@ -16,6 +16,7 @@ NAMES = [
     "gaps/lockstep",
     "train/lockstep",
     "watch/lockstep",
+    "ramp/lockstep",
     "drill/lockstep",
     "universe-refresh/lockstep",
 ]

@@ -7,6 +7,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 
+from infra import capital_tables  # noqa: F401  # its tables belong to METADATA
 from infra.database import database_url
 from infra.errors import DatabaseError
 from infra.migrations import HEAD
