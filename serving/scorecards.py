@@ -100,8 +100,8 @@ def _forecasts(rows: Sequence[Row[Any]], model_names: Sequence[str] | None) -> t
     agreed = np.array([agreed_side(row.votes, row.steps, row.confidence) for row in kept], dtype=np.int64)
     made = [forecast_scores(ENSEMBLE, mean[known], y[known], agreed, independent=apart)]
     count = len(kept[0].votes) if kept else len(model_names or ())
-    each = np.array([row.model_probabilities for row in kept], dtype=np.float64).reshape(-1, count, 3)
-    votes = np.array([row.votes for row in kept], dtype=np.int64).reshape(-1, count)
+    each = np.array([row.model_probabilities for row in kept], dtype=np.float64).reshape(len(kept), count, 3)
+    votes = np.array([row.votes for row in kept], dtype=np.int64).reshape(len(kept), count)
     for m, name in enumerate(model_names or [f"model {m + 1}" for m in range(count)]):
         healthy = votes[:, m] >= 0
         windows: tuple[Ints, Ints] = (first[healthy], last[healthy])

@@ -1,0 +1,154 @@
+"""Scores of forecasts and trades, against slow recomputations and other libraries."""
+
+import ast
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+from sklearn.linear_model import LogisticRegression
+
+from learning.metrics import brier, profit_factor
+from serving.scorecard import FEWEST, forecast_scores, independent_windows, trade_scores, wilson
+
+SERVING = Path(__file__).resolve().parents[2] / "serving"
+
+
+@given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_is_scipys(hits_of):
+    """The same interval, also for none and for all."""
+    found = binomtest(*hits_of).proportion_ci(confidence_level=0.95, method="wilson")
+    assert wilson(*hits_of) == pytest.approx((found.low, found.high), abs=1e-12)
+    assert wilson(0, 0) is None
+
+
+def forecasts(seed: int, n: int):
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet((2.0, 1.0, 1.0), size=n)
+    y = np.array([rng.choice(3, p=row) for row in p], dtype=np.int8).reshape(n)
+    return p, y, rng.integers(0, 3, size=n)
+
+
+@pytest.mark.parametrize(("seed", "n"), [(0, 1), (1, 7), (2, 29), (3, 30), (4, 400)])
+def test_scores_are_those_counted_row_by_row(seed, n):
+    """Hit rate, Brier, ECE, shares and bias by plain loops."""
+    p, y, side = forecasts(seed, n)
+    found = forecast_scores("m", p, y, side, independent=5)
+    named = [(int(s), int(c)) for s, c in zip(side, y, strict=True) if s > 0]
+    hits = sum(s == c for s, c in named)
+    assert found.with_side == len(named)
+    assert found.hit_rate == (pytest.approx(hits / len(named)) if named else None)
+    assert found.hit_interval == wilson(hits, len(named))
+    assert found.brier == pytest.approx(brier(p, y))
+    bins = [[] for _ in range(10)]
+    for row, c in zip(p.tolist(), y.tolist(), strict=True):
+        bins[min(int(max(row) * 10), 9)].append((max(row), row.index(max(row)) == c))
+    ece = sum(abs(sum(a for a, _ in b) - sum(h for _, h in b)) for b in bins) / n
+    assert found.ece == pytest.approx(ece)
+    assert (found.hold_share, found.buy_share, found.sell_share) == tuple(
+        pytest.approx(sum(s == c for s in side.tolist()) / n) for c in (0, 1, 2)
+    )
+    assert found.bias == (pytest.approx(sum(3 - 2 * s for s, _ in named) / len(named)) if named else None)
+    assert (found.verdict == "unknown") == (n < FEWEST)
+
+
+def test_slope_and_intercept_are_those_of_a_logistic_regression():
+    """Without penalty, on the logit of the confidence."""
+    p, y, side = forecasts(9, 2000)
+    found = forecast_scores("m", p, y, side, independent=1)
+    top = p.max(axis=1)
+    fitted = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000)
+    fitted.fit(np.log(top / (1 - top))[:, None], p.argmax(axis=1) == y)
+    assert found.slope == pytest.approx(fitted.coef_[0, 0], abs=1e-4)
+    assert found.intercept == pytest.approx(fitted.intercept_[0], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("top", "right"),
+    [([0.6] * 40, [True, False] * 20), ([0.5, 0.6] * 20, [True] * 40), ([0.5, 0.9] * 20, [False, True] * 20)],
+)
+def test_slope_is_undefined_without_variation_or_with_perfect_separation(top, right):
+    """None, not a huge number; everything else is still there."""
+    p = np.array([[t, 1 - t, 0.0] for t in top])
+    y = np.array([0 if r else 2 for r in right])
+    found = forecast_scores("m", p, y, np.zeros(40, dtype=int), independent=1)
+    assert (found.slope, found.intercept) == (None, None)
+    assert found.ece is not None
+    assert (found.hit_rate, found.hit_interval, found.bias) == (None, None, None)
+
+
+def test_nothing_is_scored_as_nothing():
+    """Every number None, never zero."""
+    found = forecast_scores("m", np.zeros((0, 3)), np.zeros(0, dtype=int), np.zeros(0, dtype=int), independent=0)
+    assert (found.n, found.brier, found.ece, found.hold_share, found.verdict) == (0, None, None, None, "unknown")
+
+
+@given(st.lists(st.tuples(st.floats(-0.1, 0.1), st.floats(0.001, 1)), max_size=60))
+def test_trade_scores_are_those_counted_one_by_one(trades):
+    """Wins, averages, profit factor (None with a reason without losses) and the streak at the end."""
+    net, size = (np.array([row[k] for row in trades]) for k in (0, 1))
+    found = trade_scores(net, size, independent=0, unresolved=2)
+    wins, losses = [t for t in trades if t[0] > 0], [t for t in trades if t[0] < 0]
+    assert found.win_rate == (pytest.approx(len(wins) / len(trades)) if trades else None)
+    assert found.average_win == (pytest.approx(sum(n for n, _ in wins) / len(wins)) if wins else None)
+    assert found.average_loss == (pytest.approx(sum(n for n, _ in losses) / len(losses)) if losses else None)
+    expected = profit_factor(net * size)
+    assert found.profit_factor == (None if expected is None else pytest.approx(expected))
+    assert (found.profit_factor_reason is None) == (expected is not None)
+    assert found.profit_factor is None or math.isfinite(found.profit_factor)
+    assert found.net_return == (pytest.approx(sum(n * s for n, s in trades)) if trades else None)
+    assert found.losses_in_a_row == next((k for k, (n, _) in enumerate(reversed(trades)) if n >= 0), len(trades))
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 6)), max_size=9))
+def test_windows_apart_are_the_most_that_do_not_overlap(windows):
+    """Against every subset."""
+    spans = [(begin, begin + length) for begin, length in windows]
+
+    def most(left: list[tuple[int, int]], free_from: int) -> int:
+        return max((1 + most(left, e) for b, e in left if b >= free_from), default=0)
+
+    first, last = (np.array([span[k] for span in spans], dtype=np.int64) for k in (0, 1))
+    assert independent_windows(first, last) == most(spans, 0)
+
+
+def test_alerts_need_thirty_rows_and_name_what_is_wrong():
+    """One-sided, wrong and overconfident; with 29 rows it is unknown with the same numbers."""
+    p, y, side = np.tile([0.02, 0.96, 0.02], (30, 1)), np.full(30, 2), np.ones(30, dtype=int)
+    found = forecast_scores("m", p, y, side, independent=30)
+    assert (found.verdict, found.alerts) == ("alert", ("hit rate", "calibration", "one-sided"))
+    fewer = forecast_scores("m", p[:29], y[:29], side[:29], independent=29)
+    assert (fewer.verdict, fewer.hit_rate) == ("unknown", 0.0)
+
+
+def weight_writers(source: str) -> list[str]:
+    """Lines that assign to somebody's ``weights``, or write a table that holds bundles or what was learnt."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                held = target.value if isinstance(target, ast.Subscript) else target
+                if isinstance(held, ast.Attribute) and held.attr == "weights":
+                    found.append(ast.unparse(node))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("insert", "update", "delete"):
+            found += [ast.unparse(node)] if getattr(node.args[0], "id", "") in ("bundles", "training_runs") else []
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            words = node.value.lower()
+            found += [words for table in ("bundles", "training_runs") if f"into {table}" in words]
+    return found
+
+
+def test_nothing_in_serving_writes_weights():
+    """Weights come sealed in a bundle and change with a new one alone."""
+    assert {path.name: found for path in SERVING.glob("*.py") if (found := weight_writers(path.read_text()))} == {}
+
+
+@pytest.mark.parametrize(
+    "source", ["bundle.weights = w", "b.weights[0] += 0.1", "insert(bundles)", "run('INSERT INTO bundles (x)')"]
+)
+def test_a_writer_of_weights_would_be_found(source):
+    """The search can fail."""
+    assert weight_writers(source)
