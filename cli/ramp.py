@@ -56,7 +56,8 @@ def _show_check(result: Mapping[str, Any]) -> None:
         return
     marks = {True: "passed", False: "missed", None: "unknown"}
     rows = [(marks[one["passed"]], one["name"], one["detail"]) for one in result["gates"]]
-    out.print(table("Gates of the stage it was at", ("", "gate", "in words"), rows))
+    if rows:
+        out.print(table("Gates of the stage it was at", ("", "gate", "in words"), rows))
     moved = f"{result['from_stage'] or 'none'} -> {result['stage']}" if result["verdict"] == "fired" else "no change"
     out.print(f"\n{moved}: {result['reason']}\n{_allowed(result)}")
 

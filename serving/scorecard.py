@@ -121,10 +121,11 @@ def forecast_scores(name: str, p: Floats, y: Classes, side: Classes, *, independ
     ece = bins.ece
     bias = (int((side == 1).sum()) - int((side == 2).sum())) / with_side if with_side else None
     hit_rate = hits / with_side if with_side else None
+    enough = with_side >= FEWEST
     alerts = _alerts(
-        (hit_rate is not None and hit_rate < LOW_HIT_RATE, "hit rate"),
+        (enough and hit_rate is not None and hit_rate < LOW_HIT_RATE, "hit rate"),
         (ece is not None and ece > HIGH_ECE, "calibration"),
-        (bias is not None and abs(bias) > HIGH_BIAS, "one-sided"),
+        (enough and bias is not None and abs(bias) > HIGH_BIAS, "one-sided"),
     )
     return Forecasts(
         name=name,

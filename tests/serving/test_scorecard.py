@@ -152,3 +152,14 @@ def test_nothing_in_serving_writes_weights():
 def test_a_writer_of_weights_would_be_found(source):
     """The search can fail."""
     assert weight_writers(source)
+
+
+def test_three_sides_of_a_thousand_rows_raise_no_alert():
+    """Many rows make no few sides trustworthy; the numbers are shown."""
+    p = np.tile([0.5, 0.3, 0.2], (1000, 1))
+    side = np.zeros(1000, dtype=int)
+    side[:3] = 2
+    found = forecast_scores("m", p, np.arange(1000) % 2, side, independent=9)
+    assert found.bias == -1.0
+    assert "one-sided" not in found.alerts
+    assert "hit rate" not in found.alerts
