@@ -18,6 +18,7 @@ from serving.ledger import open_symbols
 from serving.lineup import Lineup, ServePlan
 from serving.outcomes import resolve_outcomes
 from serving.shares import lease_name, symbols_of_share
+from serving.signal_feed import LIVE_RUN
 from serving.summary import combined
 from serving.worker import replay, serve_once
 from tasks.lineups import bundle_symbols, champion_lineup, first_seat
@@ -90,7 +91,7 @@ def serve_latest(home: str, *, now_ms: int) -> dict[str, object]:
         symbols = served_symbols(app, lineup, lambda: symbols_in_use(app))
         summary = combined(
             serve_once(app.engine, app.lake, lineup, plan=plan, now_ms=now_ms, venue=venue)
-            for plan in _plans(app, symbols, run="live")
+            for plan in _plans(app, symbols, run=LIVE_RUN)
         )
         return {**asdict(summary), "cause": lineup.cause, "detail": lineup.detail}
 
@@ -104,14 +105,14 @@ def serve_plan(app: App, symbols: tuple[str, ...], *, run: str, share: int = 0) 
         run=run,
         max_age_bars=app.settings.serving.max_age_bars,
         max_model_age_days=app.settings.serving.max_model_age_days,
-        arming_needed=run == "live" and app.settings.serving.mode == "live",
+        arming_needed=run == LIVE_RUN and app.settings.serving.mode == "live",
         max_error_bars=app.settings.serving.max_error_bars,
         shares=app.settings.serving.shares,
         share=share,
     )
 
 
-def share_plan(app: App, lineup: Lineup, share: int, *, run: str = "live") -> ServePlan:
+def share_plan(app: App, lineup: Lineup, share: int, *, run: str = LIVE_RUN) -> ServePlan:
     """What is served of one share now: it follows the line-up and the universe."""
     symbols = served_symbols(app, lineup, lambda: symbols_in_use(app))
     return serve_plan(app, symbols_of_share(symbols, share, app.settings.serving.shares), run=run, share=share)
