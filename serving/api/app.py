@@ -49,6 +49,15 @@ _PAGE = 500
 _MOST_ID = 2**63 - 1
 _MOST_MS = 253_402_300_799_999  # the year 9999
 _BEARER = HTTPBearer(auto_error=False, description="The token of LOCKSTEP_API__TOKEN")
+_EVENT: dict[str, Any] = {
+    "type": "object",
+    "required": ["id", "event", "data"],
+    "properties": {
+        "id": {"type": "string", "description": "Id of the signal; send it back as Last-Event-ID"},
+        "event": {"const": "signal"},
+        "data": {"type": "string", "contentMediaType": "application/json", "description": "One Signal"},
+    },
+}
 Since = Annotated[str | None, Query(max_length=40, description="Only bars that open from then on: ms UTC, or ISO 8601")]
 
 
@@ -223,7 +232,7 @@ def _add_stream(app: FastAPI, parts: ApiParts, hub: Hub) -> None:
         return newest if last_event_id is None and since_ms is None else last_event_id or 0
 
     stream: dict[int | str, dict[str, Any]] = {
-        200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Events"}
+        200: {"content": {"text/event-stream": {"schema": _EVENT}}, "description": "Events"}
     }
 
     @app.get(

@@ -33,9 +33,11 @@ class Running:
     thread: Thread
 
     def get(self, path: str, **options) -> httpx.Response:
+        """Its answer."""
         return httpx.get(f"{self.url}{path}", timeout=20, **options)
 
     def post(self, path: str, **options) -> httpx.Response:
+        """Its answer."""
         return httpx.post(f"{self.url}{path}", timeout=20, **options)
 
 

@@ -91,7 +91,7 @@ def test_a_database_that_is_away_is_told(parts):
 def samples(api):
     page = api.get("/metrics").text
     return {
-        sample.name + "".join(f" {value}" for value in sample.labels.values()): sample.value
+        sample.name + "".join(f" {value}" for _, value in sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(page)
         for sample in family.samples
     }
@@ -113,7 +113,7 @@ def test_metrics_tell_of_the_last_bars_and_this_process(api, engine, champion, s
     said(11, state="FLAT", reason="gap", action=0)
     set_halt(engine, on=True, why="test", who="tester")
     found = samples(api)
-    assert found["lockstep_signals FULL ok BUY"] == found["lockstep_signals FLAT gap HOLD"] == 2.0
+    assert found["lockstep_signals BUY ok FULL"] == found["lockstep_signals HOLD gap FLAT"] == 2.0
     assert (found["lockstep_halted"], found["lockstep_champion_version"]) == (1.0, 1.0)
     assert found[f"lockstep_champion_info {champion.hash}"] == 1.0
     assert 0.0 <= found["lockstep_heartbeat_age_seconds worker"] < 60.0
