@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from cli import (
+    api,
     cards,
     champion,
     data,
@@ -45,7 +46,22 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
 )
-for module in (demo, up, status, data, gaps, train, promotion, simulate, champion, serve, ledger, scorecard, monitor):
+for module in (
+    demo,
+    up,
+    status,
+    data,
+    gaps,
+    train,
+    promotion,
+    simulate,
+    champion,
+    serve,
+    api,
+    ledger,
+    scorecard,
+    monitor,
+):
     module.register(app)
 app.add_typer(features.app, name="features")
 app.add_typer(lake.app, name="lake")

@@ -14,10 +14,13 @@ from typing import Any
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-__all__ = ["BARS", "Bell", "listening", "ring"]
+__all__ = ["BARS", "SIGNALS", "Bell", "listening", "ring"]
 
 BARS = "lockstep_bars"
 """The channel on which a collector says that it stored bars."""
+
+SIGNALS = "lockstep_signals"
+"""The channel on which a worker's transaction says which signals it has committed."""
 
 _SLICE_S = 0.25  # how long a request to stop may go unheard
 

@@ -14,9 +14,9 @@ import difflib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -29,6 +29,7 @@ from pydantic_settings import (
 )
 
 from infra.errors import SettingsError
+from infra.settings_api import ApiSettings
 from infra.settings_decision import DecisionSettings, GuardSettings, RegimeSettings
 from infra.settings_file import SETTINGS_FILE, read_settings_file, write_settings_file
 from infra.settings_groups import (
@@ -65,6 +66,8 @@ DEFAULT_HOME = Path(".lockstep")
 ENV_PREFIX = "LOCKSTEP_"
 _NOT_SETTINGS = frozenset({"LOCKSTEP_TEST_DATA"})
 """Names with the prefix that belong to the test suite, not to the product."""
+_ENVIRONMENT_ONLY = frozenset({"api.token"})
+"""What gives power over a running system is not written into a file that is copied and backed up."""
 
 
 class Settings(BaseSettings):
@@ -94,6 +97,7 @@ class Settings(BaseSettings):
     rollback: RollbackSettings = RollbackSettings()
     ramp: RampSettings = RampSettings()
     registry: RegistrySettings = RegistrySettings()
+    api: ApiSettings = ApiSettings()
 
     @classmethod
     def settings_customise_sources(  # the signature is pydantic-settings' own
@@ -141,6 +145,7 @@ def load_settings(
     chosen = home or from_overrides.get("home") or from_environment.get("home") or DEFAULT_HOME
     found = _absolute_home(Path(chosen))
     from_file = read_settings_file(found)
+    _refuse_in_file(from_file)
     origins = {"the command line": from_overrides, "the environment": from_environment, SETTINGS_FILE: from_file}
     merged = _merged(_merged(from_file, from_environment), from_overrides) | {"home": found}
     try:
@@ -159,6 +164,7 @@ def write_home_settings(settings: Settings, changed: Mapping[str, object]) -> No
         raise SettingsError(
             f"{SETTINGS_FILE} cannot hold home", why="the file lies in the home", remedy="move the directory instead"
         )
+    _refuse_in_file(nested)
     merged = _merged(read_settings_file(settings.home), nested)
     try:
         valid = Settings(**merged, home=settings.home)
@@ -196,6 +202,16 @@ def _refuse_unknown_environment(environ: Mapping[str, str]) -> None:
             )
 
 
+def _refuse_in_file(values: Mapping[str, Any]) -> None:
+    for dotted in sorted(_ENVIRONMENT_ONLY):
+        if _holds(values, dotted):
+            raise SettingsError(
+                f"{dotted} in {SETTINGS_FILE}",
+                why="a file is copied and backed up, and whoever reads it could stop and start trading",
+                remedy=f"remove it there, choose another one, and set {environment_name(dotted)}",
+            )
+
+
 def _absolute_home(home: Path) -> Path:
     absolute = Path(os.path.abspath(home.expanduser()))  # noqa: PTH100  # resolve() would follow a home that is a symlink
     if absolute.exists() and not absolute.is_dir():
@@ -225,6 +241,7 @@ def _merged(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
 
 def _refusal(error: ValidationError, origins: Mapping[str, Mapping[str, Any]]) -> SettingsError:
     known = [dotted for dotted, _ in setting_fields()]
+    secret = {dotted for dotted, field in setting_fields() if SecretStr in get_args(field.annotation)}
     what, remedies = [], []
     for problem in error.errors(include_url=False, include_context=False):
         dotted = ".".join(str(part) for part in problem["loc"][:2])
@@ -236,9 +253,7 @@ def _refusal(error: ValidationError, origins: Mapping[str, Mapping[str, Any]]) -
                 f"remove {dotted}{_nearest(dotted, known if '.' in dotted else list(Settings.model_fields))}"
             )
         else:
-            shown = (
-                "" if dotted == "database.url" or isinstance(problem["input"], Mapping) else f" = {problem['input']!r}"
-            )
+            shown = "" if dotted in secret or isinstance(problem["input"], Mapping) else f" = {problem['input']!r}"
             what.append(f"{where}{shown}: {problem['msg'].removeprefix('Value error, ')}")
             remedies.append(f"correct {dotted}")
     return SettingsError(

@@ -34,6 +34,7 @@ __all__ = [
     "TrainingSettings",
     "TuningSettings",
     "UniverseSettings",
+    "listed",
 ]
 
 
@@ -51,7 +52,7 @@ def _symbol_name(text: str) -> str:
         raise ValueError(f"{error.why}; {error.remedy}") from None
 
 
-def _listed(value: object) -> object:
+def listed(value: object) -> object:
     """A list written as one line: ``BTCUSDT,ETHUSDT`` or ``["BTCUSDT", "ETHUSDT"]``."""
     if not isinstance(value, str):
         return value
@@ -69,7 +70,7 @@ def _all_different(value: tuple[str, ...]) -> tuple[str, ...]:
 
 TimeframeName = Annotated[str, AfterValidator(_timeframe_name)]
 Symbol = Annotated[str, AfterValidator(_symbol_name)]
-Symbols = Annotated[tuple[Symbol, ...], NoDecode, BeforeValidator(_listed), AfterValidator(_all_different)]
+Symbols = Annotated[tuple[Symbol, ...], NoDecode, BeforeValidator(listed), AfterValidator(_all_different)]
 
 
 class SettingsGroup(BaseModel):
@@ -406,6 +407,16 @@ class ServingSettings(SettingsGroup):
         ge=1,
         le=64,
         description="Parts the symbols are cut into, for as many workers; each has an equal part of the limits",
+    )
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="Redis to which `lockstep publish` hands live signals, `redis://:password@host:6379/0`",
+    )
+    redis_stream: str = Field(
+        default="lockstep:signals", pattern=r"^[A-Za-z0-9:._-]{1,200}$", description="Redis stream they are added to"
+    )
+    redis_keep: int = Field(
+        default=1_000_000, ge=1_000, le=1_000_000_000, description="Newest entries that stream keeps, roughly"
     )
 
 

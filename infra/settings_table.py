@@ -96,7 +96,7 @@ def _allowed(field: FieldInfo) -> str:
 def _kind(annotation: object) -> str:
     """The plain word for a type."""
     if get_origin(annotation) is tuple:
-        return "list of symbols"
+        return "list of symbols" if "symbol" in str(annotation) else "list of names"
     for option in (annotation, *get_args(annotation)):
         if option in _KINDS:
             return _KINDS[option]

@@ -53,6 +53,7 @@ __all__ = [
     "position_checks",
     "predictions",
     "probe",
+    "signal_cursors",
     "signals",
     "snapshots",
     "switches",
@@ -450,6 +451,15 @@ trigger_checks = Table(
     _at("created_at"),
     Index(None, "model_name", "id"),
     comment="Each check that may act by itself: its numbers, its verdict fired, quiet or unknown, and what was done",
+)
+
+signal_cursors = Table(
+    "signal_cursors",
+    METADATA,
+    _key("sink"),
+    _column("last_id", BigInteger),
+    _at("at"),
+    comment="Up to which signal each sink outside the database has been handed everything",
 )
 
 heartbeats = Table(

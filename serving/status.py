@@ -22,7 +22,7 @@ from serving.halt import is_halted
 from serving.states import OK, State, gravest, state_of
 from serving.venue_rule import VenueRule, venue_cause
 
-__all__ = ["status"]
+__all__ = ["named_challenger", "status"]
 
 
 def status(
@@ -87,7 +87,7 @@ def status(
                 "train_end_ms": None if facts is None else facts["train_end_ms"],
                 "synthetic": None if facts is None else facts["synthetic"],
             },
-            "challenger": _challenger(
+            "challenger": named_challenger(
                 connection, model_name, None if champion is None else champion.bundle_hash, named
             ),
             "state": state_of(reason).name,
@@ -135,7 +135,7 @@ def _bundle(connection: Connection, bundle_hash: str) -> dict[str, Any] | None:
     return None if row is None else {"train_end_ms": row.train_end_ms, "synthetic": row.synthetic}
 
 
-def _challenger(
+def named_challenger(
     connection: Connection, model_name: str, champion_hash: str | None, named: int | None
 ) -> dict[str, object] | None:
     """The bundle whom MLflow's alias last named; where nobody looked yet, the newest one after the champion."""

@@ -3,6 +3,10 @@
 One transaction for one bar (or, in a replay, for a few): at most seven statements whatever the number of symbols, each
 an ``INSERT ... SELECT unnest(...) ON CONFLICT DO NOTHING``. What is already there stays as it was first written, so
 serving a bar twice changes nothing, and a process killed anywhere leaves whole bars only.
+
+Signals come last and in turn: whoever writes them holds a lock from the first id to the commit, so ids become visible
+in their order, and who has read up to one never misses a smaller one. The same statement tells the channel
+``lockstep_signals`` what a live bar brought; PostgreSQL says it at the commit, and never for a bar rolled back.
 """
 
 import json
@@ -12,6 +16,8 @@ from dataclasses import fields
 
 from sqlalchemy import Connection, Engine
 
+from infra.bell import SIGNALS
+from infra.locks import lock_key
 from serving.records import BarRecord, FeatureRow, PaperExit, PaperTrade, PositionCheck, PredictionRow, SignalRow
 
 __all__ = ["UNFORESEEN", "unforeseen_in", "write_bars", "write_heartbeat"]
@@ -55,7 +61,6 @@ def write_bars(engine: Engine, records: Sequence[BarRecord], *, heartbeat: str |
     with engine.begin() as connection:
         _insert(connection, "feature_rows", FeatureRow, [row for one in records for row in one.features])
         _insert(connection, "predictions", PredictionRow, [row for one in records for row in one.predictions])
-        _insert(connection, "signals", SignalRow, [row for one in records for row in one.signals])
         _insert(connection, "paper_trades", PaperTrade, [row for one in records for row in one.opened])
         _insert(connection, "position_checks", PositionCheck, [row for one in records for row in one.checks])
         _close(connection, [row for one in records for row in one.closed])
@@ -63,6 +68,8 @@ def write_bars(engine: Engine, records: Sequence[BarRecord], *, heartbeat: str |
             _count_unforeseen(connection, kind, times)
         if heartbeat is not None:
             write_heartbeat(connection, heartbeat, records[-1].detail)
+        written = "signals" if heartbeat is None else "live signals"
+        _insert(connection, written, SignalRow, [row for one in records for row in one.signals])
 
 
 def write_heartbeat(connection: Connection, component: str, detail: dict[str, object]) -> None:
@@ -131,19 +138,34 @@ def _source(kind: _Row, types: dict[str, str]) -> str:
     return f"unnest({arrays}) AS given({', '.join(names)})"
 
 
-def _insert_statement(table: str, kind: _Row, types: dict[str, str]) -> str:
+def _insert_statement(table: str, kind: _Row, types: dict[str, str], *, before: str = "", also: str = "") -> str:
     names = [field.name for field in fields(kind)]
     values = ", ".join(f"{name}::{_ARRAYS[name]}" if name in _ARRAYS else name for name in names)
     # Table and column names come from this module alone, values travel as parameters.
     return (
-        f"INSERT INTO {table} ({', '.join(names)}) SELECT {values} FROM {_source(kind, types)} ON CONFLICT DO NOTHING"  # noqa: S608
+        f"{before}INSERT INTO {table} ({', '.join(names)}) "  # noqa: S608
+        f"SELECT {values} FROM {_source(kind, types)}{also} ON CONFLICT DO NOTHING"
+    )
+
+
+def _in_turn(*, told: bool) -> str:
+    """Insert signals with ids in the order of commits; ``told``: say so on the channel, once a model and bar."""
+    turn = f"turn AS MATERIALIZED (SELECT pg_advisory_xact_lock({lock_key('signals in turn')}))"
+    if not told:
+        return _insert_statement("signals", SignalRow, _TYPES, before=f"WITH {turn} ", also=", turn")
+    inserted = _insert_statement("signals", SignalRow, _TYPES, also=", turn")
+    return (
+        f"WITH {turn}, said AS ({inserted} RETURNING id, model_name, bar_ms) "  # noqa: S608
+        f"SELECT pg_notify('{SIGNALS}', json_build_object('model_name', model_name, 'bar_ms', bar_ms, "
+        "'first_id', min(id), 'last_id', max(id), 'signals', count(*))::text) FROM said GROUP BY model_name, bar_ms"
     )
 
 
 _INSERTS = {
     "feature_rows": _insert_statement("feature_rows", FeatureRow, _TYPES | {"reason": "int"}),
     "predictions": _insert_statement("predictions", PredictionRow, _TYPES),
-    "signals": _insert_statement("signals", SignalRow, _TYPES),
+    "signals": _in_turn(told=False),
+    "live signals": _in_turn(told=True),
     "paper_trades": _insert_statement("paper_trades", PaperTrade, _TYPES),
     "position_checks": _insert_statement("position_checks", PositionCheck, _TYPES),
 }

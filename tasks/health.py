@@ -21,7 +21,7 @@ from tasks.plan import contract_of, timeframe_of, venue_rule
 from tasks.stores import bundle_cache, model_store
 from tasks.symbols import followed_symbols
 
-__all__ = ["examine", "home_status"]
+__all__ = ["app_status", "examine", "home_status"]
 
 _LEAST_FREE_BYTES = 2 * 1024**3
 
@@ -29,19 +29,7 @@ _LEAST_FREE_BYTES = 2 * 1024**3
 def home_status(home: Path, *, now_ms: int) -> dict[str, Any]:
     """The status of the home's active model at ``now_ms``."""
     with open_app(home) as app:
-        timeframe = timeframe_of(app.settings)
-        found = status(
-            app.engine,
-            app.lake,
-            model_name=app.settings.registry.model_name,
-            timeframe=timeframe,
-            symbols=followed_symbols(app),
-            now_ms=now_ms,
-            max_age_bars=app.settings.serving.max_age_bars,
-            universe_max_age_hours=_universe_max_age_hours(app),
-            venue=venue_rule(app.settings),
-            arming_needed=app.settings.serving.mode == "live",
-        )
+        found = app_status(app, now_ms=now_ms)
         arming = _arming(app, now_ms)
         cause = CAUSES.get(str(found["reason"]))
         return {
@@ -52,6 +40,22 @@ def home_status(home: Path, *, now_ms: int) -> dict[str, Any]:
             "armed": arming,
             "home": str(app.settings.home),
         }
+
+
+def app_status(app: App, *, now_ms: int) -> dict[str, object]:
+    """``serving.status`` under these settings."""
+    return status(
+        app.engine,
+        app.lake,
+        model_name=app.settings.registry.model_name,
+        timeframe=timeframe_of(app.settings),
+        symbols=followed_symbols(app),
+        now_ms=now_ms,
+        max_age_bars=app.settings.serving.max_age_bars,
+        universe_max_age_hours=_universe_max_age_hours(app),
+        venue=venue_rule(app.settings),
+        arming_needed=app.settings.serving.mode == "live",
+    )
 
 
 def _arming(app: App, now_ms: int) -> dict[str, object] | None:

@@ -10,6 +10,7 @@ from infra.settings_groups import ServingSettings
 from serving.ledger import open_symbols
 from serving.lineup import Lineup, ServePlan
 from serving.shares import symbols_of_share
+from serving.signal_feed import LIVE_RUN
 from tasks.lineups import bundle_symbols, first_seat
 from tasks.plan import contract_of
 from tasks.symbols import symbols_in_use
@@ -26,8 +27,8 @@ def serve_plan(app: App, symbols: tuple[str, ...], *, run: str, share: int = 0) 
         run=run,
         max_age_bars=app.settings.serving.max_age_bars,
         max_model_age_days=app.settings.serving.max_model_age_days,
-        arming_needed=run == "live" and app.settings.serving.mode == "live",
-        ramp=app.settings.ramp if run == "live" and app.settings.serving.mode == "live" else None,
+        arming_needed=run == LIVE_RUN and app.settings.serving.mode == "live",
+        ramp=app.settings.ramp if run == LIVE_RUN and app.settings.serving.mode == "live" else None,
         max_error_bars=app.settings.serving.max_error_bars,
         shares=app.settings.serving.shares,
         share=share,
@@ -41,10 +42,10 @@ def serve_plan(app: App, symbols: tuple[str, ...], *, run: str, share: int = 0) 
 def drift_block_hours(s: ServingSettings, *, run: str) -> int | None:
     """How long critical drift blocks; None where it does not: in a replay, or by setting."""
     wanted = s.drift_block == "always" or (s.drift_block == "live" and s.mode == "live")
-    return s.drift_block_hours if wanted and run == "live" else None
+    return s.drift_block_hours if wanted and run == LIVE_RUN else None
 
 
-def share_plan(app: App, lineup: Lineup, share: int, *, run: str = "live") -> ServePlan:
+def share_plan(app: App, lineup: Lineup, share: int, *, run: str = LIVE_RUN) -> ServePlan:
     """What is served of one share now: it follows the line-up and the universe."""
     symbols = served_symbols(app, lineup, lambda: symbols_in_use(app))
     return serve_plan(app, symbols_of_share(symbols, share, app.settings.serving.shares), run=run, share=share)

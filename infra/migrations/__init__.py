@@ -6,5 +6,5 @@ run by themselves when a database is opened (``infra/schema.py``). Nothing but s
 
 __all__ = ["HEAD"]
 
-HEAD = "0006"
+HEAD = "0007"
 """Revision of the last step: known without loading Alembic, so that a start on a current database stays fast."""

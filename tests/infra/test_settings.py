@@ -235,3 +235,25 @@ def test_defaults_that_exist_twice_agree():
 def test_the_example_in_the_module_holds():
     """The docstring's example runs."""
     assert doctest.testmod(infra.settings).failed == 0
+
+
+def test_the_token_comes_from_the_environment_only(tmp_path):
+    """A file is refused, whoever writes it; a short one is refused without being told; nothing prints it."""
+    home = _file(tmp_path, '[api]\ntoken = "hunter2-hunter2-hunter2"\n')
+    with pytest.raises(SettingsError, match="LOCKSTEP_API__TOKEN") as refusal:
+        load_settings(home, environ={})
+    (home / "lockstep.toml").unlink()
+    found = load_settings(home, environ={"LOCKSTEP_API__TOKEN": "hunter2-hunter2-hunter2"})
+    with pytest.raises(SettingsError, match="LOCKSTEP_API__TOKEN"):
+        write_home_settings(found, {"api.token": "hunter2-hunter2-hunter2"})
+    with pytest.raises(SettingsError, match="at least 16") as short:
+        load_settings(home, environ={"LOCKSTEP_API__TOKEN": "hunter2"})
+    assert "hunter2" not in f"{refusal.value} {short.value} {found!r}"
+
+
+def test_host_names_are_a_list_of_names(tmp_path):
+    """Lower case, without ports or schemes."""
+    found = load_settings(tmp_path, environ={"LOCKSTEP_API__ALLOWED_HOSTS": "Lockstep.Internal,10.0.0.5"})
+    assert found.api.allowed_hosts == ("lockstep.internal", "10.0.0.5")
+    with pytest.raises(SettingsError, match="host name"):
+        load_settings(tmp_path, environ={"LOCKSTEP_API__ALLOWED_HOSTS": "https://x"})
