@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 CASES = ("newest_bar", "hundred", "cold_start", "replayed", "soak")
-BARS, ANEW, PYFUNC_BARS, SOAK_BARS, REPLAYED_BARS = 150, 12, 5, 2016, 50_000
+BARS, HUNDRED_BARS, ANEW, PYFUNC_BARS, SOAK_BARS, REPLAYED_BARS = 150, 60, 8, 3, 2016, 50_000
 HISTORY_BARS = 62 * 288
 COLD = """
 import sys, time
@@ -136,7 +136,7 @@ def newest_bar() -> dict[str, object]:
 def hundred() -> dict[str, object]:
     """100 synthetic ones, and the same predictions through pyfunc."""
     with synthetic_stand(100, 35, 33 * 288) as here:
-        found = _rounds(here)
+        found = _rounds(here, bars=HUNDRED_BARS)
         found["rss_mb"] = round(_rss_mb())
         pyfunc_s, ours_s = _pyfunc(here)
         return found | {
@@ -148,17 +148,17 @@ def hundred() -> dict[str, object]:
         }
 
 
-def _rounds(here: Stand) -> dict[str, object]:
+def _rounds(here: Stand, *, bars: int = BARS) -> dict[str, object]:
     from infra.lake import Lake
     from serving.kept import KeptBetweenBars
 
     reader = Lake(here.home / "lake")
     kept = KeptBetweenBars(reader)
     warm = [here.round(kept, reader=reader)[0] for _ in range(5)]
-    spent = np.array([here.round(kept, reader=reader)[0] for _ in range(BARS)]) * 1e3
+    spent = np.array([here.round(kept, reader=reader)[0] for _ in range(bars)]) * 1e3
     anew = np.array([here.round(reader=reader)[0] for _ in range(ANEW)]) * 1e3
     return {
-        "bars": BARS,
+        "bars": bars,
         "p50_ms": round(float(np.median(spent)), 1),
         "p90_ms": round(float(np.quantile(spent, 0.9)), 1),
         "p99_ms": round(float(np.quantile(spent, 0.99)), 1),

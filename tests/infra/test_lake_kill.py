@@ -8,6 +8,8 @@ import time
 import pytest
 
 from infra.lake import Lake
+from infra.lake_files import data_files
+from infra.lake_storage import LocalStorage
 
 _KILLS = 50
 _NURSERY = """
@@ -90,7 +92,7 @@ def test_fifty_kills_lose_nothing_that_was_acknowledged(nursery, tmp_path):
         found = list(zip(rows.time.tolist(), rows.values[3].tolist(), strict=True))
         assert len(found) == len(set(found))
         assert done <= set(found) <= tried
-        folded_away += len(tried) - len(list(tmp_path.glob("candles_5m/BTCUSDT/*.parquet")))
+        folded_away += len(tried) - len(data_files(LocalStorage(tmp_path), "candles_5m/BTCUSDT"))
     assert len(tried - done) > _KILLS // 5, "many were killed in the middle of an append"
     assert folded_away > 0
     lake = Lake(tmp_path)

@@ -127,7 +127,7 @@ def test_a_signal_during_a_put_leaves_the_whole_object(bucket, object_server, op
     lake.append_candles(walk(50), source="a")
 
     def interrupt(method, path):
-        if method == "PUT" and ".parquet" in path:
+        if method == "PUT" and ".rows" in path:
             os.kill(os.getpid(), signal.SIGINT)
 
     object_server.refuse = interrupt
