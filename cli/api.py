@@ -38,11 +38,11 @@ def api(
     Example: lockstep api --port 8420
     """
     with command(as_json=False, quiet=True):
-        from flows.starting import start_training
         from infra.bootstrap import open_app
         from serving.api.app import create_api
         from serving.api.server import serve_api
         from tasks.http_api import api_parts
+        from tasks.start_training import start_training
 
         logging.basicConfig(level=logging.WARNING)
         path = existing_home(home)

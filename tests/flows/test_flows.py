@@ -19,6 +19,7 @@ NAMES = {
     "gaps": {"gaps"},
     "monitor": {"parity", "drift"},
     "promote": {"shadow", "promote"},
+    "ramp": {"ramp"},
     "serve": {"serve-replay", "serve-once"},
     "train": {"train"},
     "universe": {"universe-refresh", "universe-build"},

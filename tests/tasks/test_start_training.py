@@ -8,9 +8,9 @@ from threading import Thread
 
 import pytest
 
-from flows.starting import start_training
 from infra.errors import InfraError
 from infra.processes import _identity
+from tasks.start_training import start_training
 
 
 class Prefect(BaseHTTPRequestHandler):
