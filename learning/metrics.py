@@ -118,9 +118,9 @@ def sharpe(bar_returns: Floats, *, bars_per_year: int) -> float | None:
 
 
 def profit_factor(results: Floats) -> float | None:
-    """Sum of gains over sum of losses of trades; None without a loss."""
+    """Sum of gains over sum of losses of trades; None without a loss (of more than 1e-12, which is rounding)."""
     losses = float(-results[results < 0.0].sum())
-    return float(results[results > 0.0].sum()) / losses if losses > 0.0 else None
+    return float(results[results > 0.0].sum()) / losses if losses > 1e-12 else None
 
 
 def hit_rate(results: Floats) -> float | None:

@@ -153,7 +153,7 @@ def trade_scores(net: Floats, size: Floats, *, independent: int, unresolved: int
     n = int(net.size)
     gains, losses = net[net > 0.0], net[net < 0.0]
     lost = float(-(size * net)[net < 0.0].sum())
-    factor = float((size * net)[net > 0.0].sum()) / lost if lost > 0.0 else None
+    factor = float((size * net)[net > 0.0].sum()) / lost if lost > 1e-12 else None  # less is rounding
     win_rate = gains.size / n if n else None
     streak = _losses_in_a_row(net.tolist())
     alerts = _alerts(

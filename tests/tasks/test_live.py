@@ -1,5 +1,6 @@
 """What a worker needs to start."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ def deployed(app: App, bundle: tuple[Path, LoadedBundle]) -> Iterator[str]:
             who="tester",
         )
     yield bundle[1].hash
+    shutil.rmtree(app.settings.home / "bundles" / bundle[1].hash, ignore_errors=True)
     with app.engine.begin() as connection:
         connection.execute(delete(deployments))
 
