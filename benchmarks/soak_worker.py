@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Event, Thread
 
@@ -293,6 +293,7 @@ def judge(soak: Soak) -> dict[str, object]:
         "doubled": doubled,
         "ends_apart": max(ends) - min(ends),
         "parity": [audit.rows, audit.identical],
+        "first_mismatch": None if audit.first_mismatch is None else asdict(audit.first_mismatch),
         "reasons": dict(reasons),
         "reasons_sum": sum(reasons.values()) == len(rows),
         "steps": dict(steps),
