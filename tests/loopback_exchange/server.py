@@ -6,6 +6,7 @@ struck by the first fault that fits it, and answered.
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -21,6 +22,7 @@ __all__ = ["application", "run_in_thread", "serve"]
 
 _PROTOCOLS = {"binanceusdm": binance, "bybit": bybit}
 _DROPS = 20
+_END_S, _QUIET_TURNS = 2.0, 20
 _GATEWAY = "<html><head><title>{0} Bad Gateway</title></head><body><h1>{0} Bad Gateway</h1></body></html>"
 
 
@@ -68,13 +70,13 @@ async def _end(runner: web.AppRunner) -> None:
         task.cancel()
     await asyncio.gather(*left, return_exceptions=True)
     # The loop alone still knows a connection whose handler let go of it while a page was being written.
-    held = list(asyncio.get_running_loop()._transports.values())
-    for transport in held:
-        transport.abort()
-    for _ in range(200):  # a socket is closed some turns of the loop after its transport
-        await asyncio.sleep(0)
-        if all(getattr(transport, "_sock", None) is None for transport in held):
-            break
+    quiet, until = 0, time.monotonic() + _END_S
+    while quiet < _QUIET_TURNS and time.monotonic() < until:  # also whoever was being accepted while we ended
+        held = list(asyncio.get_running_loop()._transports.values())
+        for transport in held:
+            transport.abort()
+        await asyncio.sleep(0.001)  # a socket is closed some turns of the loop after its transport
+        quiet = quiet + 1 if all(getattr(one, "_sock", None) is None for one in held) else 0
 
 
 def _handler(
