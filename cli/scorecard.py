@@ -47,10 +47,10 @@ def scorecard(
 
 def _show(result: Mapping[str, Any]) -> None:
     if not result["bundles"]:
-        out.print("No bundle of this model has predicted anything yet.")
+        out.print("Nothing was predicted yet.")
     for one in result["bundles"]:
         title = f"Version {one['version']} ({one['bundle_hash'][:12]}), resolved predictions"
-        names = ("", "verdict", "n", "apart", "sides", "hit rate", "95 %", "Brier", "ECE", "slope", "intercept")
+        names = ("", "verdict", "n", "apart", "sides", "hit rate", "95 %", "Brier", "ECE", "slope")
         more = ("BUY", "SELL", "HOLD", "bias")
         rows = [_row(f) for f in one["forecasts"]]
         out.print(table(title, names + more, rows))
@@ -67,7 +67,7 @@ def _show(result: Mapping[str, Any]) -> None:
 def _row(f: Mapping[str, Any]) -> tuple[object, ...]:
     counts = (f["n"], f["independent"], f["with_side"])
     hits = (_share(f["hit_rate"]), _interval(f["hit_interval"]))
-    numbers = tuple(_number(f[name]) for name in ("brier", "ece", "slope", "intercept"))
+    numbers = tuple(_number(f[name]) for name in ("brier", "ece", "slope"))
     shares = tuple(_share(f[f"{side}_share"]) for side in ("buy", "sell", "hold"))
     return (f["name"], _verdict(f), *counts, *hits, *numbers, *shares, _number(f["bias"]))
 

@@ -8,7 +8,7 @@ from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 
-__all__ = ["SOURCES", "source_hash", "source_stamp"]
+__all__ = ["SOURCES", "hash_of", "source_hash", "source_stamp"]
 
 SOURCES = (
     "kernel.py",
@@ -23,15 +23,20 @@ SOURCES = (
 
 
 @cache
-def source_hash() -> str:
-    """SHA-256 over these sources, line ends normalised: any edit changes it."""
+def hash_of(package: str, sources: tuple[str, ...]) -> str:
+    """SHA-256 over sources of a package, line ends normalised: any edit changes it."""
     digest = sha256()
-    for module in SOURCES:
-        text = files("features").joinpath(module).read_text(encoding="utf-8")
+    for module in sources:
+        text = files(package).joinpath(module).read_text(encoding="utf-8")
         digest.update(f"{module}\n{text.replace(chr(13), '')}\n".encode())
     return digest.hexdigest()
 
 
-def source_stamp() -> int:
-    """The hash's first 60 bits, never 0."""
-    return int(source_hash()[:15], 16) or 1
+def source_hash() -> str:
+    """The hash of the sources above."""
+    return hash_of("features", SOURCES)
+
+
+def source_stamp(package: str = "features", sources: tuple[str, ...] = SOURCES) -> int:
+    """The first 60 bits of the hash of a package's sources, never 0."""
+    return int(hash_of(package, sources)[:15], 16) or 1

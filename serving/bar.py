@@ -355,20 +355,8 @@ def _detail(
         "run": plan.run,
         "reasons": reasons,
         "funnel": {} if champion is None else funnel(champion.decided.step),
-        "outcomes": _outcomes(champion, causes),
         "errors": dict(errors),
     }
-
-
-def _outcomes(champion: _Said | None, causes: Sequence[str]) -> dict[str, int]:
-    """Where each symbol's way to a signal ended, once each: at a cause, at a rule, or SAID."""
-    found: dict[str, int] = {}
-    for s, cause in enumerate(causes):
-        step = None if champion is None else Step(champion.decided.step[s])
-        last = "SAID" if step is Step.TAKEN else cause if step is None else step.name
-        name = cause if state_of(cause) >= State.FLAT else last
-        found[name] = found.get(name, 0) + 1
-    return found
 
 
 def _guards(seats: Sequence[Seat]) -> dict[str, object]:

@@ -12,14 +12,17 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from features.sources import source_stamp
 from serving import decision_numbers as to
 from serving import vote_kernel
 from serving.guard_kernel import GuardArrays, begin_day, book_trade, said_share
-from serving.kernel_stamp import source_stamp
 from serving.limit_kernel import close_one, limit, one_sided, open_one, position_size, regime_share
 from serving.vote_kernel import agreement, cast_votes, finite
 
 __all__ = ["book_trades", "close_trade", "decide_bars", "decide_one_bar", "effective_weights"]
+
+# Any edit of these compiles anew.
+_SOURCES = ("decision_kernel.py", "decision_numbers.py", "guard_kernel.py", "limit_kernel.py", "vote_kernel.py")
 
 _F = NDArray[np.float64]
 _I = NDArray[np.int64]
@@ -208,4 +211,4 @@ def _bound_to(stamp: int) -> Any:
     return decide_one_bar, decide_bars, close_trade, book_trades, effective_weights
 
 
-decide_one_bar, decide_bars, close_trade, book_trades, effective_weights = _bound_to(source_stamp())
+decide_one_bar, decide_bars, close_trade, book_trades, effective_weights = _bound_to(source_stamp("serving", _SOURCES))

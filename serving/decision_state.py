@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from market.candles import Floats, Ints
 from registry.policy import DecisionPolicy
 from serving.decision_kernel import book_trades, close_trade
-from serving.decision_numbers import ROUNDING, PositionArrays, Rules
+from serving.decision_numbers import PositionArrays, Rules
 from serving.guard_kernel import (
     DAY,
     DAY_BEGAN,
@@ -23,6 +23,7 @@ from serving.guard_kernel import (
     SAID_PEAK,
     GuardArrays,
     GuardNumbers,
+    has_lost,
 )
 from serving.states import OK
 
@@ -136,7 +137,7 @@ def guard_cause(policy: DecisionPolicy, state: DecisionState) -> str:
     """What the record of closed trades forbids to say now, as a name of the fail-closed table; ``ok`` if nothing."""
     if state.counts[KILLED]:
         return "drawdown"
-    if state.money[SAID] <= state.money[DAY_BEGAN] * (1.0 - policy.daily_loss_limit) + ROUNDING:
+    if has_lost(state.money[SAID], state.money[DAY_BEGAN], policy.daily_loss_limit):
         return "daily_loss"
     return "guard_paused" if guard_level(state) == "PAUSED" else OK
 

@@ -24,7 +24,7 @@ __all__ = [
     "GuardNumbers",
     "begin_day",
     "book_trade",
-    "day_is_lost",
+    "has_lost",
     "said_share",
 ]
 
@@ -71,6 +71,14 @@ class GuardArrays(NamedTuple):
     money: _F
 
 
+def has_lost(now: float, before: float, limit: float) -> bool:
+    """Whether equity fell by this fraction or more."""
+    return now <= before * (1.0 - limit) + _ROUNDING
+
+
+_has_lost = njit()(has_lost)
+
+
 @njit()
 def begin_day(rule: Any, guard: Any, bar: int) -> None:
     """A new UTC day starts with the equity there is."""
@@ -115,14 +123,8 @@ def book_trade(rule: Any, guard: Any, bar: int, book: float, said: float) -> Non
     guard.money[SAID] += said
     guard.money[SAID_PEAK] = max(guard.money[SAID_PEAK], guard.money[SAID])
     guard.counts[LEVEL] = _level(rule, guard)
-    if guard.money[SAID] <= guard.money[SAID_PEAK] * (1.0 - rule.drawdown_limit) + _ROUNDING:
+    if _has_lost(guard.money[SAID], guard.money[SAID_PEAK], rule.drawdown_limit):
         guard.counts[KILLED] = 1
-
-
-@njit()
-def day_is_lost(rule: Any, guard: Any) -> bool:
-    """Whether what was said has lost the day's limit."""
-    return bool(guard.money[SAID] <= guard.money[DAY_BEGAN] * (1.0 - rule.daily_loss_limit) + _ROUNDING)
 
 
 @njit()
@@ -130,7 +132,7 @@ def said_share(rule: Any, guard: Any, confidence: float, threshold: float) -> tu
     """(share of the book's size that is said, what keeps it back or ``SAY_ALL``)."""
     if guard.counts[KILLED] != 0:
         return 0.0, SAY_NOT_DRAWDOWN
-    if day_is_lost(rule, guard):
+    if _has_lost(guard.money[SAID], guard.money[DAY_BEGAN], rule.daily_loss_limit):
         return 0.0, SAY_NOT_DAILY_LOSS
     if guard.counts[LEVEL] == PAUSED:
         return 0.0, SAY_NOT_PAUSED

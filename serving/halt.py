@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, select
 from infra.switches import set_switch
 from infra.tables import switches
 
-__all__ = ["HALT_SWITCH", "HaltRecord", "halt_record", "is_halted", "resumed_at_ms", "set_halt"]
+__all__ = ["HALT_SWITCH", "HaltRecord", "halt_record", "is_halted", "set_halt"]
 
 HALT_SWITCH = "halt"
 
@@ -35,13 +35,8 @@ def halt_record(connection: Connection) -> HaltRecord | None:
 
 def is_halted(connection: Connection) -> bool:
     """Whether the halt switch is on; absent means it never was."""
-    return connection.scalar(select(switches.c.value).where(switches.c.name == HALT_SWITCH)) == "on"
-
-
-def resumed_at_ms(connection: Connection) -> int | None:
-    """When a person last released the switch (ms UTC); None while it is on, or where it was never thrown."""
-    row = connection.execute(select(switches.c.value, switches.c.at).where(switches.c.name == HALT_SWITCH)).first()
-    return None if row is None or row.value == "on" else int(row.at.timestamp() * 1000)
+    found = halt_record(connection)
+    return found is not None and found.halted
 
 
 def set_halt(engine: Engine, *, on: bool, why: str, who: str) -> None:

@@ -59,7 +59,7 @@ def bundle_named(engine: Engine, model_name: str, beginning: str | None) -> str:
     if len(found) != 1:
         raise ServingError(
             f"{len(found)} bundles of {model_name} begin with {beginning!r}",
-            why="the ledger of exactly one is shown",
+            why="exactly one is shown",
             remedy="see lockstep models list, and write more of its hash",
         )
     return str(found[0])

@@ -15,28 +15,9 @@ from registry.load import LoadedBundle
 from serving.lineup import ServePlan, coverage_cause
 from serving.states import OK
 
-__all__ = ["first_unserved", "last_decision", "last_served"]
+__all__ = ["first_unserved"]
 
 _ROWS_AT_ONCE = 20_000
-
-
-def last_served(connection: Connection, plan: ServePlan) -> int | None:
-    """Open time (ms) of the newest bar with a signal for the plan's symbols, or None."""
-    newest = select(func.max(signals.c.bar_ms)).where(signals.c.model_name == plan.model_name)
-    found: int | None = connection.scalar(newest.where(signals.c.symbol.in_(plan.symbols)))
-    return found
-
-
-def last_decision(connection: Connection, plan: ServePlan, served_ms: int) -> int:
-    """When (ms) the bar that opens at ``served_ms`` was decided; its close where it had no features."""
-    found: int | None = connection.scalar(
-        select(func.max(feature_rows.c.known_at_ms)).where(
-            feature_rows.c.contract == plan.contract_id,
-            feature_rows.c.symbol.in_(plan.symbols),
-            feature_rows.c.bar_ms == served_ms,
-        )
-    )
-    return served_ms + plan.contract.timeframe_ms if found is None else found
 
 
 def first_unserved(

@@ -1,7 +1,6 @@
 """What must a worker know of the database when a round begins?
 
-One question instead of six, as every bar waits for the answer. Each value means what the function of the same name says
-in its own module; tests hold them together.
+One question instead of six, as every bar waits for the answer.
 """
 
 from dataclasses import dataclass

@@ -30,7 +30,7 @@ from serving.ledger import Ledger
 from serving.lineup import Lineup, ServePlan, covered
 from serving.live_view import LiveView
 from serving.market_view import DECISION_DELAY_MS, MarketView
-from serving.progress import first_unserved, last_served
+from serving.progress import first_unserved
 from serving.recall import recall_state
 from serving.records import BarRecord
 from serving.round_start import round_start
@@ -340,7 +340,7 @@ def _allowed(engine: Engine, lineup: Lineup, plan: ServePlan, *, now_ms: int) ->
 def _record_unforeseen(engine: Engine, lineup: Lineup, plan: ServePlan, error: Exception, *, now_ms: int) -> None:
     """Say of every bar that is due that an error nobody foresaw stopped the round."""
     with engine.connect() as connection:
-        served_ms = last_served(connection, plan)
+        served_ms = round_start(connection, plan).served_ms
     timeframe = Timeframe(plan.contract.timeframe_ms)
     due = _due({}, timeframe, served_ms, now_ms=now_ms, max_catch_up=_MOST_CAUGHT_UP, grace_ms=0)
     for index in range(due.first, due.end):

@@ -19,10 +19,10 @@ from infra.settings_ramp import RampSettings
 from infra.tables import trigger_checks
 from registry.deployments import Deployment, current_champion
 from serving.ramp import HOUR_MS, Clock, Move, Stage, next_stage, position_cap, size_share, stage_hours
-from serving.ramp_evidence import RAMP_CHECK, Window, read_evidence
 from serving.ramp_gates import Evidence
 from serving.stages import append_stage, current_stage, last_stage, stage_history
 from tasks.plan import timeframe_of
+from tasks.ramp_evidence import RAMP_CHECK, Window, read_evidence
 
 __all__ = ["check_ramp", "evaluate_ramp", "show_ramp"]
 

@@ -11,9 +11,10 @@ from time import time_ns
 from typing import Any
 
 from infra.bootstrap import App
+from learning.scorecards import read_scorecard, scored_bundles
 from market.errors import LockstepError
 from market.timeframe import DAY_MS
-from serving.scorecards import read_scorecard, scored_bundles
+from serving.paper_book import bundle_named
 from tasks.stores import bundle_cache
 
 __all__ = ["make_scorecards", "write_reliability"]
@@ -24,14 +25,9 @@ def make_scorecards(app: App, *, bundle: str | None, days: int, now_ms: int | No
     until_ms = time_ns() // 1_000_000 if now_ms is None else now_ms
     since_ms = until_ms - days * DAY_MS
     model_name = app.settings.registry.model_name
+    chosen = None if bundle is None else bundle_named(app.engine, model_name, bundle)
     with app.engine.connect() as connection:
-        found = [one for one in scored_bundles(connection, model_name) if one.startswith(bundle or "")]
-        if bundle is not None and len(found) != 1:
-            raise LockstepError(
-                f"{len(found)} bundles of {model_name} that predicted begin with {bundle!r}",
-                why="a scorecard is about one bundle",
-                remedy="take a longer or another beginning; lockstep models list shows them",
-            )
+        found = scored_bundles(connection, model_name) if chosen is None else (chosen,)
         cards = [
             read_scorecard(connection, one, since_ms=since_ms, until_ms=until_ms, model_names=_names(app, one))
             for one in found

@@ -1,6 +1,7 @@
 """Are two sides that mean different features kept apart, in words?"""
 
 from dataclasses import fields, replace
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def test_the_same_names_with_another_definition_are_another_contract(monkeypatch
     path = tmp_path / "definitions.py"
     path.write_text(path.read_text(encoding="utf-8").replace("SMA3(stoch_k)", "SMA5(stoch_k)"), encoding="utf-8")
     monkeypatch.setattr(sources, "files", lambda _package: tmp_path)
-    other = replace(RUNNING, kernel_hash=sources.source_hash.__wrapped__())
+    other = replace(RUNNING, kernel_hash=sources.hash_of.__wrapped__("features", sources.SOURCES))
     assert other.names == RUNNING.names
     with pytest.raises(ContractError, match="differ in kernel_hash"):
         RUNNING.require_equal(other)
@@ -129,7 +130,7 @@ def test_any_edit_of_the_kernel_changes_the_contract(monkeypatch, tmp_path):
     for name in sources.SOURCES:
         (tmp_path / name).write_text(files("features").joinpath(name).read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.setattr(sources, "files", lambda _package: tmp_path)
-    uncached = sources.source_hash.__wrapped__
+    uncached = partial(sources.hash_of.__wrapped__, "features", sources.SOURCES)
     assert uncached() == RUNNING.kernel_hash
     for name in sources.SOURCES:
         path = tmp_path / name

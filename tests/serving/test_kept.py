@@ -1,14 +1,14 @@
 """A worker that keeps its seats and its view decides, byte for byte, as one that reads everything at each bar."""
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 
 from infra.lake import Lake
+from infra.tables import feature_rows, signals
 from serving import worker
 from serving.halt import set_halt
 from serving.kept import KeptBetweenBars
 from serving.lineup import Lineup
-from serving.progress import last_decision, last_served
 from serving.round_start import round_start
 from serving.worker import serve_once
 from tests.fakes.small_market import SYMBOLS, TRAIN_END
@@ -124,8 +124,8 @@ def _refuse(*_given: object, **_named: object) -> None:
     raise OSError("no disk")
 
 
-def test_a_round_starts_with_what_each_question_alone_would_tell(engine, market, bundles, tmp_path):
-    """Nothing yet, then served bars, a switch thrown and released."""
+def test_a_round_starts_with_what_is_stored(engine, market, bundles, tmp_path):
+    """Nothing yet, then served bars, a switch thrown and released, as the stored rows have it."""
     plan = plan_for(market, run="live")
     with engine.connect() as connection:
         nothing = round_start(connection, plan)
@@ -135,8 +135,9 @@ def test_a_round_starts_with_what_each_question_alone_would_tell(engine, market,
     set_halt(engine, on=True, why="test", who="tester")
     with engine.connect() as connection:
         halted = round_start(connection, plan)
-        assert halted.served_ms == last_served(connection, plan)
-        assert halted.decided_ms == last_decision(connection, plan, halted.served_ms or 0) == now_at(TRAIN_END + 2)
+        assert halted.served_ms == connection.scalar(select(func.max(signals.c.bar_ms)))
+        assert halted.decided_ms == connection.scalar(select(func.max(feature_rows.c.known_at_ms)))
+        assert halted.decided_ms == now_at(TRAIN_END + 2)
     assert (halted.halted, halted.resumed_ms) == (True, None)
     assert halted.numbers[1] == 9
     set_halt(engine, on=False, why="test", who="tester")

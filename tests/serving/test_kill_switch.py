@@ -5,7 +5,7 @@ from sqlalchemy import select
 
 from infra.tables import switches
 from registry.errors import PredictionError
-from serving.halt import is_halted, resumed_at_ms, set_halt
+from serving.halt import is_halted
 from serving.kill_switch import throw_if_due
 from serving.records import BarRecord, SignalRow
 from serving.store import write_bars
@@ -80,18 +80,6 @@ def test_a_drawdown_halts_at_once_and_once(engine):
     assert live(engine, [bar(0, "drawdown", "drawdown")])[0]
     assert live(engine, [bar(1, "drawdown", "drawdown")]) == [None]
     assert halted(engine)
-
-
-def test_a_person_resumes_and_the_moment_is_kept(engine):
-    """Absent, thrown, released: only the last has a moment from which drawdowns are counted."""
-    with engine.connect() as connection:
-        assert resumed_at_ms(connection) is None
-    live(engine, [bar(0, "drawdown")])
-    with engine.connect() as connection:
-        assert resumed_at_ms(connection) is None
-    set_halt(engine, on=False, why="looked into", who="a person")
-    with engine.connect() as connection:
-        assert resumed_at_ms(connection) is not None
 
 
 def test_a_failing_champion_halts_the_worker(engine, market, bundles, monkeypatch):

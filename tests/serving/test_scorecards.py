@@ -6,11 +6,11 @@ import pytest
 from sqlalchemy import Engine, select
 
 from infra.tables import outcomes, paper_trades, predictions
+from learning.scorecard import wilson
+from learning.scorecards import agreed_side, read_scorecard, scored_bundles
 from registry.catalog import record_bundle
 from registry.load import LoadedBundle
 from serving.outcomes import resolve_outcomes
-from serving.scorecard import wilson
-from serving.scorecards import agreed_side, read_scorecard, scored_bundles
 from tests.fakes.small_market import SYMBOLS, TIMEFRAME, TRAIN_END, SmallMarket
 from tests.serving.replays import lineup_of, run
 

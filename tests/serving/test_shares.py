@@ -4,7 +4,7 @@ import pytest
 
 from registry.policy import DecisionPolicy
 from serving.errors import ReplayError
-from serving.progress import last_served
+from serving.round_start import round_start
 from serving.shares import lease_name, policy_of_share, share_of, symbols_of_share
 from serving.summary import combined
 from serving.worker import replay
@@ -46,8 +46,8 @@ def test_shares_served_apart_make_whole_bars(engine, market, bundles):
     assert all(plan.symbols for plan in plans)
     first = replay(engine, market.lake, lineup, plan=plans[0], start_index=TRAIN_END, end_index=TRAIN_END + 60)
     with engine.connect() as connection:
-        assert last_served(connection, plans[0]) is not None
-        assert last_served(connection, plans[1]) is None
+        assert round_start(connection, plans[0]).served_ms is not None
+        assert round_start(connection, plans[1]).served_ms is None
     second = replay(engine, market.lake, lineup, plan=plans[1], start_index=TRAIN_END, end_index=TRAIN_END + 60)
     both = combined([first, second])
     assert both.bars == 60

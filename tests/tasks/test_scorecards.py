@@ -12,9 +12,9 @@ from infra.bootstrap import App
 from infra.database import open_database
 from infra.lake import Lake
 from infra.settings import load_settings
+from learning.scorecard import forecast_scores, trade_scores
 from market.errors import LockstepError
 from market.timeframe import DAY_MS
-from serving.scorecard import forecast_scores, trade_scores
 from tasks.scorecards import make_scorecards, write_reliability
 from tests.tasks.ramp_life import Life
 
@@ -46,8 +46,8 @@ def test_one_bundle_or_all_and_an_ambiguous_one_is_refused(life: Life) -> None:
     assert found["until_ms"] - found["since_ms"] == 2 * DAY_MS
     (one,) = make_scorecards(life.app, bundle="aaa", days=2, now_ms=life.now_ms)["bundles"]
     assert (one["trades"]["trades"], one["trades"]["verdict"]) == (12, "unknown")
-    for wrong in ("", "x"):
-        with pytest.raises(LockstepError, match="a scorecard is about one bundle"):
+    for wrong, many in (("", 2), ("x", 0)):
+        with pytest.raises(LockstepError, match=f"{many} bundles of lockstep begin with"):
             make_scorecards(life.app, bundle=wrong, days=2, now_ms=life.now_ms)
 
 

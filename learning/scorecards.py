@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, and_, select
 
 from infra.tables import bundles, outcomes, paper_trades, predictions
+from learning.scorecard import Forecasts, TradeScores, forecast_scores, trade_scores, windows_apart
 from market.barriers import Barrier
 from market.candles import Ints
 from market.label_rule import UNRESOLVED, label_classes
-from serving.scorecard import Forecasts, TradeScores, forecast_scores, independent_windows, trade_scores
 
 __all__ = ["Scorecard", "read_scorecard", "scored_bundles"]
 
@@ -96,7 +96,7 @@ def _forecasts(rows: Sequence[Row[Any]], model_names: Sequence[str] | None) -> t
     known = y != UNRESOLVED
     kept = [row for row, ok in zip(rows, known.tolist(), strict=True) if ok]
     first, last = (np.array([getattr(row, name) for row in kept], dtype=np.int64) for name in ("bar_ms", "exit_ms"))
-    apart = independent_windows(first, last)
+    apart = windows_apart(first, last)
     agreed = np.array([agreed_side(row.votes, row.steps, row.confidence) for row in kept], dtype=np.int64)
     made = [forecast_scores(ENSEMBLE, mean[known], y[known], agreed, independent=apart)]
     count = len(kept[0].votes) if kept else len(model_names or ())
@@ -111,7 +111,7 @@ def _forecasts(rows: Sequence[Row[Any]], model_names: Sequence[str] | None) -> t
                 each[healthy, m],
                 y[known][healthy],
                 votes[healthy, m],
-                independent=independent_windows(*windows),
+                independent=windows_apart(*windows),
             )
         )
     return tuple(made)
@@ -128,6 +128,6 @@ def _trades(connection: Connection, bundle_hash: str, *, since_ms: int, until_ms
     return trade_scores(
         np.array([row.net for row in closed], dtype=np.float64),
         np.array([row.book_size for row in closed], dtype=np.float64),
-        independent=independent_windows(first, last),
+        independent=windows_apart(first, last),
         unresolved=len(rows) - len(closed),
     )

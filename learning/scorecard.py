@@ -15,17 +15,18 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from learning.metrics import brier, calibration_slope, hit_rate, profit_factor
+from learning.reliability import Bins, reliability_bins
 from market.candles import Floats, Ints
-from serving.reliability import Bins, recalibration, reliability_bins
 
 __all__ = [
     "FEWEST",
     "Forecasts",
     "TradeScores",
     "forecast_scores",
-    "independent_windows",
     "trade_scores",
     "wilson",
+    "windows_apart",
 ]
 
 FEWEST = 30
@@ -41,8 +42,8 @@ class Forecasts:
 
     ``independent`` counts label windows that do not overlap in time; ``with_side`` rows that named a side and
     ``hit_rate`` the share of these on which that side was the class (``hit_interval`` Wilson, 95 %). ``brier`` is 0..2
-    over three classes; ``bins``, ``ece``, ``slope`` and ``intercept`` look at the most probable class, and 1 and 0 are
-    calibrated. ``bias`` is the mean sign of the sides named.
+    over three classes, ``slope`` its calibration slope; ``bins`` and ``ece`` look at the most probable class. ``bias``
+    is the mean sign of the sides named.
     """
 
     name: str
@@ -54,7 +55,6 @@ class Forecasts:
     brier: float | None
     ece: float | None
     slope: float | None
-    intercept: float | None
     buy_share: float | None
     sell_share: float | None
     hold_share: float | None
@@ -97,10 +97,10 @@ def wilson(hits: int, n: int) -> tuple[float, float] | None:
     return max(0.0, (middle - half) / (1.0 + z2 / n)), min(1.0, (middle + half) / (1.0 + z2 / n))
 
 
-def independent_windows(first: Ints, last: Ints) -> int:
+def windows_apart(first: Ints, last: Ints) -> int:
     """The most windows ``[first, last)`` that do not overlap, in any unit of time (earliest end first).
 
-    >>> independent_windows(np.array([0, 1, 4, 5]), np.array([4, 5, 9, 6]))
+    >>> windows_apart(np.array([0, 1, 4, 5]), np.array([4, 5, 9, 6]))
     2
     """
     order = np.argsort(last, kind="stable")
@@ -116,7 +116,6 @@ def forecast_scores(name: str, p: Floats, y: Classes, side: Classes, *, independ
     n, named = int(y.size), side > 0
     with_side, hits = int(named.sum()), int((side[named] == y[named]).sum())
     bins = reliability_bins(p.max(axis=1), p.argmax(axis=1) == y) if n else Bins((), (), ())
-    slope, intercept = recalibration(p.max(axis=1), p.argmax(axis=1) == y) if n else (None, None)
     shares = [float((side == c).mean()) if n else None for c in range(3)]
     ece = bins.ece
     bias = (int((side == 1).sum()) - int((side == 2).sum())) / with_side if with_side else None
@@ -134,10 +133,9 @@ def forecast_scores(name: str, p: Floats, y: Classes, side: Classes, *, independ
         with_side=with_side,
         hit_rate=hit_rate,
         hit_interval=wilson(hits, with_side),
-        brier=float(np.square(p - np.eye(3)[y]).sum(axis=1).mean()) if n else None,
+        brier=brier(p, y) if n else None,
         ece=ece,
-        slope=slope,
-        intercept=intercept,
+        slope=calibration_slope(p, y) if n else None,
         buy_share=shares[1],
         sell_share=shares[2],
         hold_share=shares[0],
@@ -152,9 +150,7 @@ def trade_scores(net: Floats, size: Floats, *, independent: int, unresolved: int
     """Scores of ``n`` closed trades in the order in which they ended; ``net (n,)``, ``size (n,)`` of equity."""
     n = int(net.size)
     gains, losses = net[net > 0.0], net[net < 0.0]
-    lost = float(-(size * net)[net < 0.0].sum())
-    factor = float((size * net)[net > 0.0].sum()) / lost if lost > 1e-12 else None  # less is rounding
-    win_rate = gains.size / n if n else None
+    factor, win_rate = profit_factor(size * net), hit_rate(net)
     streak = _losses_in_a_row(net.tolist())
     alerts = _alerts(
         (win_rate is not None and win_rate < LOW_HIT_RATE, "win rate"), (streak >= 3, "three losses in a row")

@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 
 from market.candles import Floats
 
-__all__ = ["BINS", "Bins", "recalibration", "reliability_bins"]
+__all__ = ["BINS", "Bins", "reliability_bins"]
 
 BINS = 10
-_MOST_STEPS = 100
-_SEPARATED = 1e3
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,29 +42,3 @@ def reliability_bins(confidence: Floats, happened: NDArray[np.bool_]) -> Bins:
         tuple(float(happened[one].mean()) for one in held),
         tuple(int(one.sum()) for one in held),
     )
-
-
-def recalibration(confidence: Floats, happened: NDArray[np.bool_]) -> tuple[float | None, float | None]:
-    """Slope and intercept of ``logit(happened) = intercept + slope * logit(confidence)`` (Cox 1958), by Newton.
-
-    (None, None) where confidence does not vary, one outcome is absent, or the two are separated perfectly.
-    """
-    c = np.clip(confidence, 1e-12, 1.0 - 1e-12)
-    x = np.log(c / (1.0 - c))
-    y = happened.astype(np.float64)
-    if np.ptp(x) < 1e-9 or y.min() == y.max():
-        return None, None
-    design = np.column_stack((np.ones(x.size), x))
-    theta = np.array([0.0, 1.0])
-    for _ in range(_MOST_STEPS):
-        q = 1.0 / (1.0 + np.exp(-np.clip(design @ theta, -500.0, 500.0)))
-        hessian = design.T @ (design * (q * (1.0 - q))[:, None])
-        if not np.isfinite(hessian).all() or np.linalg.cond(hessian) > 1e14:
-            return None, None
-        step = np.linalg.solve(hessian, design.T @ (y - q))
-        theta = theta + np.clip(step, -2.0, 2.0)
-        if np.abs(theta).max() > _SEPARATED:
-            return None, None
-        if np.abs(step).max() < 1e-10:
-            return float(theta[1]), float(theta[0])
-    return None, None

@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
-from sklearn.linear_model import LogisticRegression
 
-from learning.metrics import brier, profit_factor
-from serving.scorecard import FEWEST, forecast_scores, independent_windows, trade_scores, wilson
+from learning.scorecard import FEWEST, forecast_scores, trade_scores, wilson, windows_apart
 
 SERVING = Path(__file__).resolve().parents[2] / "serving"
 
@@ -42,9 +40,11 @@ def test_scores_are_those_counted_row_by_row(seed, n):
     assert found.with_side == len(named)
     assert found.hit_rate == (pytest.approx(hits / len(named)) if named else None)
     assert found.hit_interval == wilson(hits, len(named))
-    assert found.brier == pytest.approx(brier(p, y))
+    rows = list(zip(p.tolist(), y.tolist(), strict=True))
+    squares = [sum((q - (k == c)) ** 2 for k, q in enumerate(row)) for row, c in rows]
+    assert found.brier == pytest.approx(sum(squares) / n)
     bins = [[] for _ in range(10)]
-    for row, c in zip(p.tolist(), y.tolist(), strict=True):
+    for row, c in rows:
         bins[min(int(max(row) * 10), 9)].append((max(row), row.index(max(row)) == c))
     ece = sum(abs(sum(a for a, _ in b) - sum(h for _, h in b)) for b in bins) / n
     assert found.ece == pytest.approx(ece)
@@ -55,29 +55,17 @@ def test_scores_are_those_counted_row_by_row(seed, n):
     assert (found.verdict == "unknown") == (n < FEWEST)
 
 
-def test_slope_and_intercept_are_those_of_a_logistic_regression():
-    """Without penalty, on the logit of the confidence."""
+def test_the_slope_is_the_one_that_trainings_are_judged_by():
+    """Forecasts drawn as they were told have a slope near 1, overconfident ones less; without variation: none."""
     p, y, side = forecasts(9, 2000)
-    found = forecast_scores("m", p, y, side, independent=1)
-    top = p.max(axis=1)
-    fitted = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000)
-    fitted.fit(np.log(top / (1 - top))[:, None], p.argmax(axis=1) == y)
-    assert found.slope == pytest.approx(fitted.coef_[0, 0], abs=1e-4)
-    assert found.intercept == pytest.approx(fitted.intercept_[0], abs=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("top", "right"),
-    [([0.6] * 40, [True, False] * 20), ([0.5, 0.6] * 20, [True] * 40), ([0.5, 0.9] * 20, [False, True] * 20)],
-)
-def test_slope_is_undefined_without_variation_or_with_perfect_separation(top, right):
-    """None, not a huge number; everything else is still there."""
-    p = np.array([[t, 1 - t, 0.0] for t in top])
-    y = np.array([0 if r else 2 for r in right])
-    found = forecast_scores("m", p, y, np.zeros(40, dtype=int), independent=1)
-    assert (found.slope, found.intercept) == (None, None)
-    assert found.ece is not None
-    assert (found.hit_rate, found.hit_interval, found.bias) == (None, None, None)
+    honest = forecast_scores("m", p, y, side, independent=1).slope
+    sharper = p**2 / (p**2).sum(axis=1, keepdims=True)
+    assert honest == pytest.approx(1.0, abs=0.15)
+    assert forecast_scores("m", sharper, y, side, independent=1).slope == pytest.approx(honest / 2, rel=0.02)
+    same = forecast_scores("m", np.full((40, 3), 1 / 3), np.arange(40) % 3, np.zeros(40, dtype=int), independent=1)
+    assert same.slope is None
+    assert same.ece is not None
+    assert (same.hit_rate, same.hit_interval, same.bias) == (None, None, None)
 
 
 def test_nothing_is_scored_as_nothing():
@@ -95,7 +83,8 @@ def test_trade_scores_are_those_counted_one_by_one(trades):
     assert found.win_rate == (pytest.approx(len(wins) / len(trades)) if trades else None)
     assert found.average_win == (pytest.approx(sum(n for n, _ in wins) / len(wins)) if wins else None)
     assert found.average_loss == (pytest.approx(sum(n for n, _ in losses) / len(losses)) if losses else None)
-    expected = profit_factor(net * size)
+    lost = -sum(n * s for n, s in losses)
+    expected = sum(n * s for n, s in wins) / lost if lost > 1e-12 else None
     assert found.profit_factor == (None if expected is None else pytest.approx(expected))
     assert (found.profit_factor_reason is None) == (expected is not None)
     assert found.profit_factor is None or math.isfinite(found.profit_factor)
@@ -112,7 +101,7 @@ def test_windows_apart_are_the_most_that_do_not_overlap(windows):
         return max((1 + most(left, e) for b, e in left if b >= free_from), default=0)
 
     first, last = (np.array([span[k] for span in spans], dtype=np.int64) for k in (0, 1))
-    assert independent_windows(first, last) == most(spans, 0)
+    assert windows_apart(first, last) == most(spans, 0)
 
 
 def test_alerts_need_thirty_rows_and_name_what_is_wrong():

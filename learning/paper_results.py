@@ -7,6 +7,9 @@ starts at 1. Open positions are not valued.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
+from learning.metrics import max_drawdown
 from market.timeframe import DAY_MS
 
 __all__ = ["Booked", "daily_drawdown", "drawdown"]
@@ -41,14 +44,10 @@ def daily_drawdown(booked: Sequence[Booked]) -> float | None:
 
 
 def _largest_fall(booked: Sequence[Booked], *, start: float) -> float:
-    """Falls by the equity after every moment at which trades were booked together."""
-    equity = peak = start
-    worst = 0.0
+    """By the equity after every moment at which trades were booked together; 1 where there was none to lose."""
+    if start <= 0.0:
+        return 1.0
     moments: dict[int, float] = {}
     for one in sorted(booked):
         moments[one.at_ms] = moments.get(one.at_ms, 0.0) + one.result
-    for result in moments.values():
-        equity += result
-        peak = max(peak, equity)
-        worst = max(worst, (peak - equity) / peak if peak > 0.0 else 1.0)
-    return worst
+    return max_drawdown((start + np.cumsum(list(moments.values()))) / start)

@@ -11,10 +11,10 @@ from sqlalchemy import Connection, Double, and_, func, or_, select
 
 from infra.capital_tables import worker_stops
 from infra.tables import bundles, heartbeats, paper_trades, predictions, signals, trigger_checks
+from learning.paper_results import Booked, daily_drawdown, drawdown
 from market.barriers import Barrier, Side
 from market.timeframe import Timeframe
 from serving.halt import is_halted
-from serving.paper_results import Booked, daily_drawdown, drawdown
 from serving.ramp_gates import Evidence
 from serving.silences import missing_bars, unplanned_end
 from serving.states import CHAMPION_ERRORS
